@@ -1,0 +1,15 @@
+//! Portwright brings a containerised service up on a machine that nobody prepared.
+//!
+//! The map of the house, and who may import whom, is in `ARCHITECTURE.md`; `tests/tidy.rs` enforces it.
+
+pub mod cli;
+pub mod deploy;
+pub mod disk;
+pub mod docker;
+pub mod error;
+pub mod host;
+pub mod model;
+pub mod plan;
+pub mod text;
+pub mod tunnel;
+pub mod words;

@@ -1,0 +1,16 @@
+//! Nouns: plain values and their invariants. No files, sockets, clock, environment, printing or async here.
+
+mod facts;
+mod port;
+mod project;
+mod report;
+
+pub use facts::{
+    ComposeIdentity, Container, ContainerRef, ContainerState, Facts, Os, Owner, ProbeOutcome, Published, Seen, Socket,
+    SocketState, Unseen,
+};
+pub use port::{Endpoint, Port, PortRange, Protocol};
+pub use project::{
+    EditRefusal, FileEdit, Lever, Mapping, MappingId, Move, Project, ProjectService, PublishedPort, SourceSpot, Use,
+};
+pub use report::{Binding, BindingState, Holder, HolderKind};

@@ -1,0 +1,1 @@
+//! The one integration binary: the real program against real files, sockets, terminals and engines.
