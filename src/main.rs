@@ -1,1 +1,3 @@
+//! The executable: runs one verb and exits with its code.
+
 fn main() {}
