@@ -1,7 +1,7 @@
 //! Words of the room `plan`: judgements on ports, and who holds them.
 
-use super::{ListOf, Message, catalogue};
-use crate::model::{Holder, Port, PortRange, Protocol};
+use super::{Lang, ListOf, Message, Say, catalogue};
+use crate::model::{BindingState, Holder, Port, PortRange, Protocol};
 
 catalogue! {
     /// Judgements on ports.
@@ -80,5 +80,52 @@ catalogue! {
         CannotEdit { service: String, place: String, why: Box<Message> } =>
             "the port of service {service} cannot be edited at {place}: {why}",
             "无法在 {place} 修改服务 {service} 的端口：{why}";
+    }
+}
+
+catalogue! {
+    /// The states of a binding, as a table shows them.
+    StateWords {
+        Free => "free", "空闲";
+        Own => "ours", "本项目";
+        Conflict => "conflict", "冲突";
+        Reserved => "reserved", "系统保留";
+        Privileged => "privileged", "需特权";
+        Unknown => "unknown", "未知";
+    }
+}
+
+impl Say for BindingState {
+    fn say(&self, lang: Lang) -> String {
+        let words = match self {
+            Self::Free => StateWords::Free,
+            Self::Own => StateWords::Own,
+            Self::Conflict => StateWords::Conflict,
+            Self::Reserved => StateWords::Reserved,
+            Self::Privileged => StateWords::Privileged,
+            Self::Unknown => StateWords::Unknown,
+        };
+        words.say(lang)
+    }
+}
+
+impl Say for Holder {
+    /// Names the holder as a person would: the container first, then the process.
+    fn say(&self, lang: Lang) -> String {
+        let words = match (&self.container, &self.process, self.pid, &self.user) {
+            (Some(container), ..) => match (&self.compose_project, &self.compose_service) {
+                (Some(project), Some(service)) => PlanWords::HeldByComposeService {
+                    container: container.clone(),
+                    project: project.clone(),
+                    service: service.clone(),
+                },
+                _ => PlanWords::HeldByContainer { container: container.clone() },
+            },
+            (None, Some(process), Some(pid), _) => PlanWords::HeldByProcess { process: process.clone(), pid },
+            (None, None, Some(pid), _) => PlanWords::HeldByPid { pid },
+            (None, _, None, Some(user)) => PlanWords::HeldByUser { user: user.clone() },
+            (None, _, None, None) => PlanWords::HeldByUnknown,
+        };
+        words.say(lang)
     }
 }
