@@ -3,10 +3,14 @@
 
 pub mod args;
 pub mod command;
+pub mod diff;
 pub mod environment;
 pub mod error;
 pub mod escape;
+pub mod json;
+mod mask;
 pub mod output;
+pub mod table;
 mod usage;
 mod values;
 

@@ -45,24 +45,27 @@ pub enum Paint {
 }
 
 impl Paint {
-    /// Returns the parameter of the terminal's "select graphic rendition".
-    pub(super) const fn code(self) -> u8 {
+    /// Returns the sequence that begins the colour.
+    pub(super) const fn start(self) -> &'static str {
         match self {
-            Self::Bold => 1,
-            Self::Dim => 2,
-            Self::Red => 31,
-            Self::Green => 32,
-            Self::Yellow => 33,
-            Self::Cyan => 36,
+            Self::Bold => "\x1b[1m",
+            Self::Dim => "\x1b[2m",
+            Self::Red => "\x1b[31m",
+            Self::Green => "\x1b[32m",
+            Self::Yellow => "\x1b[33m",
+            Self::Cyan => "\x1b[36m",
         }
     }
 }
+
+/// Ends any colour.
+pub(super) const PAINT_STOP: &str = "\x1b[0m";
 
 impl Look {
     /// Returns `text` in a colour, or as it is where there is none.
     #[must_use]
     pub fn paint(self, text: &str, paint: Paint) -> String {
-        if self.color { format!("\x1b[{}m{text}\x1b[0m", paint.code()) } else { text.to_owned() }
+        if self.color { format!("{}{text}{PAINT_STOP}", paint.start()) } else { text.to_owned() }
     }
 
     /// Returns the sign between old and new.
