@@ -90,3 +90,17 @@ impl std::fmt::Display for Message {
         formatter.write_str(&self.say(Lang::En))
     }
 }
+
+/// Several messages in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListOf(pub Vec<Message>);
+
+impl Say for ListOf {
+    fn say(&self, lang: Lang) -> String {
+        let separator = match lang {
+            Lang::En => "; ",
+            Lang::ZhCn => "；",
+        };
+        self.0.iter().map(|message| message.say(lang)).collect::<Vec<_>>().join(separator)
+    }
+}
