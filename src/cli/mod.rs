@@ -10,9 +10,13 @@ pub mod escape;
 pub mod json;
 mod mask;
 pub mod output;
+pub mod report;
+mod runtime;
+mod scan;
 pub mod table;
 mod usage;
 mod values;
+mod wishes;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -21,6 +25,7 @@ use clap::FromArgMatches as _;
 use clap::error::ErrorKind as ClapKind;
 
 pub use args::Arguments;
+use args::Verb;
 pub use environment::Environment;
 pub use output::Talk;
 pub use values::port as read_port;
@@ -61,9 +66,11 @@ pub fn run(raw: impl Iterator<Item = OsString>, environment: &Environment) -> Ex
     }
 }
 
-fn dispatch(arguments: &Arguments, _talk: &Talk, _environment: &Environment) -> Result<Ending> {
-    let verb = arguments.verb.name().to_owned();
-    Err(Error::new(ErrorKind::Missing, CliWords::VerbNotReady { verb }))
+fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Result<Ending> {
+    match &arguments.verb {
+        Verb::Scan(typed) => scan::run(arguments, typed, talk, environment),
+        verb => Err(Error::new(ErrorKind::Missing, CliWords::VerbNotReady { verb: verb.name().to_owned() })),
+    }
 }
 
 fn finish(talk: &Talk, verb: &str, result: Result<Ending>) -> ExitCode {

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod prompt;
 pub mod text;
 pub mod tunnel;
+pub mod verbs;
 
 pub use macros::Say;
 pub(crate) use macros::catalogue;
@@ -82,6 +83,8 @@ message! {
     Text(text::TextWords),
     /// Words about the bundled tunnel server.
     Tunnel(tunnel::TunnelWords),
+    /// Words of the verbs.
+    Verbs(verbs::VerbWords),
 }
 
 impl std::fmt::Display for Message {
