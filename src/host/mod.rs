@@ -1,1 +1,3 @@
 //! The room `host`.
+
+pub mod terminal;

@@ -1,1 +1,5 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
+
+mod talk;
+#[cfg(unix)]
+mod talk_terminal;
