@@ -66,7 +66,7 @@ fn show(found: &Scan, talk: &Talk) -> Result<()> {
 
 /// Looks again and again; on a terminal the page is drawn anew, elsewhere what came and went is a line each.
 fn watch(order: &ProjectOrder, wishes: &ScanWishes, interval: Duration, talk: &Talk) -> Result<Ending> {
-    let interrupt = Interrupt::default();
+    let interrupt = Interrupt::new(super::Interrupt::install().flag());
     let mut last = look(order, wishes)?;
     show(&last, talk)?;
     loop {

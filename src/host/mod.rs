@@ -8,6 +8,7 @@ mod identity;
 mod probe;
 mod rules;
 mod sockets;
+pub mod terminal;
 #[cfg(any(target_os = "macos", windows, test))]
 mod tool;
 

@@ -2,3 +2,6 @@
 
 mod docker_fake;
 mod support;
+mod talk;
+#[cfg(unix)]
+mod talk_terminal;
