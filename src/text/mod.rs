@@ -1,1 +1,3 @@
 //! The room `text`.
+
+pub mod interpolate;
