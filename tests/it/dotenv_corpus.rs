@@ -22,7 +22,7 @@ fn env_files(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             env_files(&path, depth + 1, found);
-        } else if path.is_file() && (name.ends_with(".env") || name.contains(".env.")) {
+        } else if path.is_file() && name.split('.').skip(1).any(|part| part == "env") {
             found.push(path);
         }
     }
