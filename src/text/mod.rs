@@ -1,1 +1,4 @@
 //! The room `text`.
+
+pub mod dotenv;
+pub mod interpolate;

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod deploy;
 pub mod disk;
 pub mod docker;
+pub mod dotenv;
 pub mod help;
 pub mod host;
 pub mod plan;
@@ -73,6 +74,8 @@ message! {
     Disk(disk::DiskWords),
     /// Words about the container engine.
     Docker(docker::DockerWords),
+    /// Words about `.env` files and the variables in them.
+    Dotenv(dotenv::DotenvWords),
     /// Words about the machine.
     Host(host::HostWords),
     /// Words about judgements on ports.

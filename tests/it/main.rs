@@ -5,3 +5,4 @@ mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
+mod dotenv_corpus;
