@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn only_the_moved_variable_of_an_env_file_is_shown() {
-        let text = "# the ports\nPORT=8000\nexport KEY='s3cret'\nEMPTY=\ns3cret\n#OLD=s3cret\nCERT=\"-----\ns3cret=1\nend\"\n\
+        let text = "# the ports\nPORT=8000\nexport KEY='s3cret'\nEMPTY=\ns3cret\n#OLD=s3cret\nCERT=\"-----\n\
+                    s3cret=1\nend\"\n\
                     NEXT: s3cret\ns3cret line";
         assert_eq!(
             masked(".env", text, &["PORT"]),
@@ -265,7 +266,8 @@ mod tests {
 
     #[test]
     fn secret_looking_values_of_a_compose_file_are_hidden() {
-        let text = "    environment:\n      DB_PASSWORD: s3cret phrase\n      - API_KEY=s3cret\n      - \"TOKEN=s3cret\"\n\
+        let text = "    environment:\n      DB_PASSWORD: s3cret phrase\n      - API_KEY=s3cret\n\
+                    \x20     - \"TOKEN=s3cret\"\n\
                     \x20     URL: postgres://u:s3cret@db:5432/x\n    command: run --token s3cret --port 80\n\
                     \x20   entrypoint: [\"--api-key\", \"s3cret\", \"x\"]\n    labels: {auth_token: s3cret, port: 80}\n\
                     \x20   x: ${DB_PASSWORD:-s3cret}\n    private_key: |\n      s3cret\n\n      s3cret\n\
