@@ -13,9 +13,13 @@ mod mask;
 pub mod output;
 pub mod progress;
 pub mod prompt;
+pub mod report;
+mod runtime;
+mod scan;
 pub mod table;
 mod usage;
 mod values;
+mod wishes;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,6 +28,7 @@ use clap::FromArgMatches as _;
 use clap::error::ErrorKind as ClapKind;
 
 pub use args::Arguments;
+use args::Verb;
 pub use environment::Environment;
 pub use interrupt::Interrupt;
 pub use output::Talk;
@@ -67,9 +72,11 @@ pub fn run(raw: impl Iterator<Item = OsString>, environment: &Environment) -> Ex
     }
 }
 
-fn dispatch(arguments: &Arguments, _talk: &Talk, _environment: &Environment) -> Result<Ending> {
-    let verb = arguments.verb.name().to_owned();
-    Err(Error::new(ErrorKind::Missing, CliWords::VerbNotReady { verb }))
+fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Result<Ending> {
+    match &arguments.verb {
+        Verb::Scan(typed) => scan::run(arguments, typed, talk, environment),
+        verb => Err(Error::new(ErrorKind::Missing, CliWords::VerbNotReady { verb: verb.name().to_owned() })),
+    }
 }
 
 /// Turns a panic, which is always a bug of ours, into an error with the exit code of one.

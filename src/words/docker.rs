@@ -1,10 +1,61 @@
 //! Words of the room `docker`.
+#![expect(clippy::doc_markdown, reason = "the docs of an entry are its text, with variables and commands as typed")]
+
+use std::path::PathBuf;
 
 use super::catalogue;
 
 catalogue! {
     /// Messages of the room `docker`.
     DockerWords {
-        Placeholder => "placeholder", "占位";
+        NoSocket { address: String } => "no container engine: {address} does not exist", "没有容器引擎：{address} 不存在";
+        NoSocketHint =>
+            "install Docker or Podman and start it, or name the engine: DOCKER_HOST=unix:///path/to/docker.sock",
+            "请安装并启动 Docker 或 Podman，或用 DOCKER_HOST=unix:///path/to/docker.sock 指定引擎";
+        Denied { address: String } => "permission denied on the engine's socket {address}", "没有权限访问引擎套接字 {address}";
+        DeniedHint =>
+            "join the group (sudo usermod -aG docker $USER, then log in again; it equals root), or use rootless Docker",
+            "加入 docker 组（sudo usermod -aG docker $USER，重新登录；等同 root 权限），或使用 rootless Docker";
+        NobodyListens { address: String } => "nothing listens on {address}: the engine is not running", "{address} 无人监听：引擎没有运行";
+        NobodyListensHint =>
+            "start it: sudo systemctl start docker (rootless: systemctl --user start docker)",
+            "启动引擎：sudo systemctl start docker（rootless：systemctl --user start docker）";
+        Hung { address: String, seconds: u64 } =>
+            "the engine at {address} accepted the connection and gave no answer within {seconds} s",
+            "{address} 上的引擎接受了连接，但 {seconds} 秒内没有回应";
+        HungHint =>
+            "look at journalctl -u docker, then: sudo systemctl restart docker",
+            "查看 journalctl -u docker，然后执行 sudo systemctl restart docker";
+        HostUnreachable { address: String, reason: String } => "cannot reach the engine at {address}: {reason}", "无法连接 {address} 上的引擎：{reason}";
+        HostHint =>
+            "check DOCKER_HOST and docker context ls; unset DOCKER_HOST to use the local engine",
+            "检查 DOCKER_HOST 和 docker context ls；取消 DOCKER_HOST 即使用本机引擎";
+        NotAnEngine { address: String, reason: String } =>
+            "{address} does not answer like a container engine: {reason}",
+            "{address} 的回应不像容器引擎：{reason}";
+        UnsupportedHost { address: String } =>
+            "the engine address {address} is not supported: only unix:// and tcp:// are (npipe:// on Windows)",
+            "不支持引擎地址 {address}：仅支持 unix:// 和 tcp://（Windows 上另支持 npipe://）";
+        UnsupportedHostHint =>
+            "forward the socket: ssh -NL /tmp/engine.sock:/var/run/docker.sock HOST, then DOCKER_HOST=unix:///tmp/engine.sock",
+            "转发套接字：ssh -NL /tmp/engine.sock:/var/run/docker.sock HOST，然后设 DOCKER_HOST=unix:///tmp/engine.sock";
+        TlsHost { address: String } => "the engine at {address} wants TLS, which is not supported", "{address} 上的引擎要求 TLS，暂不支持";
+        UnknownContext { name: String, file: PathBuf } => "the docker context {name} has no usable {file}", "docker 上下文 {name} 没有可用的 {file}";
+        UnknownContextHint =>
+            "docker context ls shows the contexts; docker context use default goes back to the local engine",
+            "docker context ls 列出上下文；docker context use default 切回本机引擎";
+        ApiMismatch { least: String, most: String, ours_least: String, ours_most: String } =>
+            "the engine speaks API {least} to {most}, Portwright speaks {ours_least} to {ours_most}",
+            "引擎支持 API {least} 至 {most}，Portwright 支持 {ours_least} 至 {ours_most}";
+        ApiMismatchHint =>
+            "update the engine to Docker 19.03 or later (or Portwright, when the engine is the newer one)",
+            "请把引擎升级到 Docker 19.03 或更新版本（若引擎更新，则升级 Portwright）";
+        NotPodman { address: String } => "the engine at {address} is not Podman", "{address} 上的引擎不是 Podman";
+        EngineSaid { call: String, status: u16, text: String } => "the engine refused {call} ({status}): {text}", "引擎拒绝了 {call}（{status}）：{text}";
+        EngineSilent { call: String, seconds: u64 } => "the engine gave no answer to {call} within {seconds} s", "引擎在 {seconds} 秒内没有回应 {call}";
+        EngineCut { call: String, reason: String } => "the engine broke off its answer to {call}: {reason}", "引擎对 {call} 的回应中断：{reason}";
+        ReplyTooLarge { call: String, limit: u64 } => "the engine's answer to {call} is larger than {limit} bytes", "引擎对 {call} 的回应超过 {limit} 字节";
+        InvalidReply { call: String, reason: String } => "the engine's answer to {call} cannot be read: {reason}", "无法读懂引擎对 {call} 的回应：{reason}";
+        EngineLogsHint => "the engine's own log: journalctl -u docker", "引擎自身的日志：journalctl -u docker";
     }
 }

@@ -1,5 +1,7 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+mod docker_fake;
+mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
