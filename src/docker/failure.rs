@@ -238,13 +238,19 @@ mod tests {
     #[test]
     fn each_engine_s_words_for_a_taken_port_are_understood() {
         let texts = [
-            "driver failed programming external connectivity on endpoint web (0123456789ab): Error starting userland proxy: listen tcp4 0.0.0.0:18100: bind: address already in use",
-            "driver failed programming external connectivity on endpoint web (0123456789ab): listen tcp4 0.0.0.0:18100: bind: address already in use",
-            "failed to set up container networking: driver failed programming external connectivity on endpoint web (01): failed to bind host port for 0.0.0.0:18100:172.17.0.2:8000/tcp: address already in use",
-            "failed to set up container networking: driver failed programming external connectivity on endpoint web (01): failed to bind host port 0.0.0.0:18100/tcp: address already in use",
-            "driver failed programming external connectivity on endpoint web (01): Bind for 0.0.0.0:18100 failed: port is already allocated",
+            "driver failed programming external connectivity on endpoint web (0123456789ab): Error starting \
+             userland proxy: listen tcp4 0.0.0.0:18100: bind: address already in use",
+            "driver failed programming external connectivity on endpoint web (0123456789ab): listen tcp4 \
+             0.0.0.0:18100: bind: address already in use",
+            "failed to set up container networking: driver failed programming external connectivity on endpoint \
+             web (01): failed to bind host port for 0.0.0.0:18100:172.17.0.2:8000/tcp: address already in use",
+            "failed to set up container networking: driver failed programming external connectivity on endpoint \
+             web (01): failed to bind host port 0.0.0.0:18100/tcp: address already in use",
+            "driver failed programming external connectivity on endpoint web (01): Bind for 0.0.0.0:18100 \
+             failed: port is already allocated",
             "cannot listen on the TCP port: listen tcp4 0.0.0.0:18100: bind: address already in use",
-            "ERROR: for web  Cannot start service web: driver failed programming external connectivity on endpoint x_web_1 (01): Bind for 0.0.0.0:18100 failed: port is already allocated",
+            "ERROR: for web  Cannot start service web: driver failed programming external connectivity on \
+             endpoint x_web_1 (01): Bind for 0.0.0.0:18100 failed: port is already allocated",
         ];
         for text in texts {
             assert_eq!(taken(text), ("0.0.0.0".to_owned(), 18100));

@@ -5,13 +5,34 @@
 //! and only objects that carry the label `dev.portwright.directory` are ever changed.
 
 mod address;
+mod container;
+mod elf;
 mod engine;
 mod failure;
+mod image;
 mod ports;
+mod service;
 mod transport;
+mod watch;
 
+pub use container::{Action, DeployError, Deployed, Event};
 pub use engine::{Choice, Engine, EngineIdentity, EngineKind, connect};
 pub use failure::PortTaken;
+pub use image::{Executable, ImageRef, PROGRAM};
+pub use service::{FILES_FOLDER, ServiceFile, ServiceSpec, VolumeMount};
+pub use watch::{Probe, ServiceStatus, Unhealthy, Verdict};
 
 /// The label that names the folder a deployment belongs to; what does not carry it is not ours.
 pub const LABEL_DIRECTORY: &str = "dev.portwright.directory";
+
+/// The label of an image and its containers with the SHA-256 of the image's contents.
+pub const LABEL_DIGEST: &str = "dev.portwright.digest";
+
+/// The label with the SHA-256 of everything that a container was made from.
+pub const LABEL_CONFIG_HASH: &str = "dev.portwright.config-hash";
+
+/// The label with the instance name, of several copies of one project.
+pub const LABEL_INSTANCE: &str = "dev.portwright.instance";
+
+/// The user and group that the service runs as; no user of the host has it by default.
+const USER_ID: u64 = 65532;

@@ -1,5 +1,4 @@
 //! Words of the room `docker`.
-#![expect(clippy::doc_markdown, reason = "the docs of an entry are its text, with variables and commands as typed")]
 
 use std::path::PathBuf;
 
@@ -57,5 +56,38 @@ catalogue! {
         ReplyTooLarge { call: String, limit: u64 } => "the engine's answer to {call} is larger than {limit} bytes", "引擎对 {call} 的回应超过 {limit} 字节";
         InvalidReply { call: String, reason: String } => "the engine's answer to {call} cannot be read: {reason}", "无法读懂引擎对 {call} 的回应：{reason}";
         EngineLogsHint => "the engine's own log: journalctl -u docker", "引擎自身的日志：journalctl -u docker";
+        ImageLost { tag: String } => "the engine took the image {tag} and does not have it", "引擎接收了镜像 {tag}，但找不到它";
+        ProgramUnreadable { path: PathBuf, reason: String } => "cannot pack {path}: {reason}", "无法打包 {path}：{reason}";
+        ForeignEngine { own: String, engine: String } =>
+            "this executable is {own} and cannot run in the engine's {engine} containers",
+            "本程序为 {own}，无法在引擎的 {engine} 容器中运行";
+        ForeignEngineHint =>
+            "run it without a container: --runtime native, or use a Portwright built for the engine's system",
+            "请不用容器运行：--runtime native，或使用为该系统构建的 Portwright";
+        BadName { name: String } =>
+            "{name} cannot be a container name: letters, digits, _ . - only, and a letter or digit first",
+            "{name} 不能作为容器名：只能含字母、数字和 _ . -，且以字母或数字开头";
+        NameTaken { name: String } => "the container {name} exists and was not made by Portwright", "容器 {name} 已存在，且不是 Portwright 创建的";
+        NameTakenBy { name: String, directory: String } =>
+            "the container {name} exists and belongs to the deployment of {directory}", "容器 {name} 已存在，属于 {directory} 的部署";
+        NameTakenHint { name: String } =>
+            "choose another name with --instance NAME, or remove that container yourself: docker rm {name}",
+            "用 --instance NAME 另选名称，或自行删除该容器：docker rm {name}";
+        VolumeTaken { name: String } => "the volume {name} exists and is not one of ours", "卷 {name} 已存在，且不属于我们";
+        VolumeTakenHint { name: String } =>
+            "choose another name with --instance NAME, or remove that volume yourself: docker volume rm {name}",
+            "用 --instance NAME 另选名称，或自行删除该卷：docker volume rm {name}";
+        NotOurs { name: String } => "{name} was not made by Portwright and is left alone", "{name} 不是 Portwright 创建的，不会改动";
+        NoContainer { name: String } => "there is no container {name}", "没有容器 {name}";
+        NoImage { tag: String } => "the engine has no image {tag}", "引擎没有镜像 {tag}";
+        AddressNotLocal { address: String, text: String } =>
+            "the engine cannot publish on {address}, which is no address of its host: {text}",
+            "引擎无法在 {address} 上发布端口，它不是引擎主机的地址：{text}";
+        AddressNotLocalHint => "ip address shows the host's addresses; --bind 127.0.0.1 always works", "用 ip address 查看本机地址；--bind 127.0.0.1 总是可用";
+        RollBackFailed { name: String, reason: String } =>
+            "the new container failed, and the old one could not be brought back: {reason}; it is kept as {name}",
+            "新容器失败，旧容器也无法恢复：{reason}；它保留为 {name}";
+        RollBackHint { name: String, old: String } =>
+            "docker rename {old} {name} && docker start {name}", "docker rename {old} {name} && docker start {name}";
     }
 }

@@ -149,7 +149,7 @@ fn a_greeting_is_enough_to_know_the_engine() {
 fn an_endless_reply_is_capped() {
     let text = list_fault(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-        let block = [b' '; 65536];
+        let block = vec![b' '; 65536];
         while stream.write_all(b"10000\r\n").and_then(|()| stream.write_all(&block)).is_ok() {
             if stream.write_all(b"\r\n").is_err() {
                 break;

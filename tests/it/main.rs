@@ -1,5 +1,6 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+mod docker_engine;
 mod docker_fake;
 mod support;
 mod talk;
