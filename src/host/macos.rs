@@ -79,7 +79,11 @@ mod fetch {
     const SYSCTL: &str = "/usr/sbin/sysctl";
 
     /// Completes the rows of netstat2 by those of `netstat`, which shows the sockets of all users.
-    pub(in crate::host) fn complete(table: Table, unseen: &mut Vec<Unseen>) -> Result<Vec<Row>, Message> {
+    pub(in crate::host) fn complete(
+        netstat: impl FnOnce() -> Table,
+        unseen: &mut Vec<Unseen>,
+    ) -> Result<Vec<Row>, Message> {
+        let table = netstat();
         let listed = ["tcp", "udp"].map(|protocol| output_of(Path::new(NETSTAT), &["-an", "-p", protocol]));
         match listed {
             [Ok(tcp), Ok(udp)] => {

@@ -73,7 +73,7 @@ pub(super) struct Table {
 #[must_use]
 pub fn sockets(look: &Look) -> (Seen<Vec<Socket>>, Vec<Unseen>) {
     let mut unseen = Vec::new();
-    let mut rows = match system::complete(netstat(look), &mut unseen) {
+    let mut rows = match system::complete(|| netstat(look), &mut unseen) {
         Ok(rows) => rows,
         Err(why) => return (Seen::Unknown(why), unseen),
     };

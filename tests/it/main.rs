@@ -7,3 +7,4 @@ mod talk;
 #[cfg(unix)]
 mod talk_terminal;
 mod dotenv_corpus;
+mod host;
