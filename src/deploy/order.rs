@@ -47,6 +47,7 @@ pub struct ProjectOrder {
 
 /// A quick-start to do.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent wishes, each read by its name")]
 pub struct Order {
     /// The project.
     pub project: ProjectOrder,

@@ -2,9 +2,9 @@
 
 mod docker_engine;
 mod docker_fake;
+mod dotenv_corpus;
+mod host;
 mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
-mod dotenv_corpus;
-mod host;
