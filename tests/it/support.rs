@@ -9,29 +9,29 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// The real program.
-pub const PORTWRIGHT: &str = env!("CARGO_BIN_EXE_portwright");
+pub(crate) const PORTWRIGHT: &str = env!("CARGO_BIN_EXE_portwright");
 
 /// A project folder beside a home folder; both go with the value.
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     root: TempDir,
 }
 
 /// What a run of the program answered.
-pub struct Answer {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: stdout {:?} stderr {:?}", self.stdout, self.stderr))
     }
 
     /// Fails unless the program ended with `code`; shows what it said.
     #[track_caller]
-    pub fn expect_code(self, code: i32) -> Self {
+    pub(crate) fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
@@ -49,7 +49,7 @@ impl From<Output> for Answer {
 
 impl Sandbox {
     /// Makes a sandbox whose project holds `files`.
-    pub fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let sandbox = Self { root: TempDir::with_prefix("pw-it-").expect("a temporary folder") };
         fs::create_dir_all(sandbox.project()).expect("the project folder");
         fs::create_dir_all(sandbox.home()).expect("the home folder");
@@ -59,26 +59,26 @@ impl Sandbox {
         sandbox
     }
 
-    pub fn project(&self) -> PathBuf {
+    pub(crate) fn project(&self) -> PathBuf {
         self.root.path().canonicalize().expect("a real path").join("project")
     }
 
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.root.path().join("home")
     }
 
-    pub fn write(&self, name: &str, contents: &str) {
+    pub(crate) fn write(&self, name: &str, contents: &str) {
         let path = self.project().join(name);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         fs::write(path, contents).expect("a written file");
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.project().join(name)).expect("a readable file")
     }
 
     /// Every file of the project with its bytes, to show that nothing changed.
-    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub(crate) fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         fn walk(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
             for entry in fs::read_dir(folder).expect("a folder").flatten() {
                 let path = entry.path();
@@ -96,7 +96,7 @@ impl Sandbox {
     }
 
     /// The program, about to run in the project with a clean environment and English texts.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PORTWRIGHT);
         command.args(arguments).current_dir(self.project()).env_clear().stdin(Stdio::null());
         for name in ["PATH", "DOCKER_HOST"] {
@@ -109,19 +109,19 @@ impl Sandbox {
     }
 
     /// Runs the program without a terminal.
-    pub fn run(&self, arguments: &[&str]) -> Answer {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
         self.command(arguments).output().expect("the program runs").into()
     }
 }
 
 /// Holds a TCP port on all IPv4 addresses.
-pub fn hold(port: u16) -> TcpListener {
+pub(crate) fn hold(port: u16) -> TcpListener {
     TcpListener::bind(("0.0.0.0", port)).unwrap_or_else(|error| panic!("port {port}: {error}"))
 }
 
 /// Finds `count` ports in a row that are free now, below the ephemeral range, such that no other test gets them: a
 /// lock file for each block is held until the process ends.
-pub fn free_block(count: u16) -> u16 {
+pub(crate) fn free_block(count: u16) -> u16 {
     use std::sync::Mutex;
     static GIVEN: Mutex<Vec<fs::File>> = Mutex::new(Vec::new());
     let folder = std::env::temp_dir().join("pw-it-ports");
@@ -147,8 +147,9 @@ pub fn free_block(count: u16) -> u16 {
     panic!("no block of {count} free ports below the ephemeral range");
 }
 
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 /// Tells whether a tool is there; under `PORTWRIGHT_REQUIRE_ALL=1` a missing one is a failure.
-pub fn have(tool: &str, works: bool) -> bool {
+pub(crate) fn have(tool: &str, works: bool) -> bool {
     let required = std::env::var_os("PORTWRIGHT_REQUIRE_ALL").is_some_and(|value| value == "1");
     assert!(works || !required, "needs {tool}");
     if !works {
@@ -158,7 +159,7 @@ pub fn have(tool: &str, works: bool) -> bool {
 }
 
 /// Tells whether a Docker engine answers.
-pub fn have_docker() -> bool {
+pub(crate) fn have_docker() -> bool {
     let works = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
     have("docker", works.is_ok_and(|output| output.status.success()))
 }
