@@ -259,6 +259,19 @@ pub(super) async fn dial(address: &Address) -> io::Result<Box<dyn Connection>> {
     }
 }
 
+/// Tells whether every user of the host may write to a file or folder; also when that cannot be known.
+#[cfg(unix)]
+pub(super) fn writable_by_all(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).map_or(true, |data| data.permissions().mode() & 0o002 != 0)
+}
+
+/// Windows keeps rights in access lists, and installs programs where users may not write.
+#[cfg(not(unix))]
+pub(super) fn writable_by_all(_: &std::path::Path) -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

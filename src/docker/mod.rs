@@ -5,6 +5,7 @@
 //! and only objects that carry the label `dev.portwright.directory` are ever changed.
 
 mod address;
+mod compose;
 mod container;
 mod elf;
 mod engine;
@@ -15,7 +16,8 @@ mod service;
 mod transport;
 mod watch;
 
-pub use container::{Action, DeployError, Deployed, Event};
+pub use compose::{ComposeFailure, ComposeProject, ComposeTool};
+pub use container::{Action, DeployError, Deployed, Event, Previous};
 pub use engine::{Choice, Engine, EngineIdentity, EngineKind, connect};
 pub use failure::PortTaken;
 pub use image::{Executable, ImageRef, PROGRAM};

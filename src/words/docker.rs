@@ -89,5 +89,14 @@ catalogue! {
             "新容器失败，旧容器也无法恢复：{reason}；它保留为 {name}";
         RollBackHint { name: String, old: String } =>
             "docker rename {old} {name} && docker start {name}", "docker rename {old} {name} && docker start {name}";
+        NoCompose => "neither docker compose nor docker-compose is installed", "没有安装 docker compose 或 docker-compose";
+        NoComposeHint =>
+            "install it (apt install docker-compose-v2, docker-compose-plugin or docker-compose), or start the project yourself: --no-launch",
+            "请安装（apt install docker-compose-v2、docker-compose-plugin 或 docker-compose），或自行启动项目：--no-launch";
+        ComposeUntrusted { path: PathBuf } =>
+            "{path} is in the project or in a folder that everybody may write to, and is not run",
+            "{path} 位于项目内或任何人可写的目录，不会运行它";
+        ComposeBroken { path: PathBuf, reason: String } => "cannot run {path}: {reason}", "无法运行 {path}：{reason}";
+        ComposeSilent { command: String, seconds: u64 } => "{command} said nothing for {seconds} s and was ended", "{command} 已 {seconds} 秒没有输出，已被终止";
     }
 }

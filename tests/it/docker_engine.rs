@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use portwright::docker::{
-    Action, Choice, DeployError, Deployed, Engine, Executable, ImageRef, PROGRAM, ServiceFile, ServiceSpec, Verdict,
-    VolumeMount, connect,
+    Action, Choice, ComposeFailure, ComposeProject, ComposeTool, DeployError, Deployed, Engine, Executable, ImageRef,
+    PROGRAM, ServiceFile, ServiceSpec, Verdict, VolumeMount, connect,
 };
 use portwright::error::{Error, ErrorKind};
 use portwright::model::{ContainerState, Port, Protocol, Published};
@@ -437,4 +437,91 @@ fn an_image_is_loaded_once_and_a_dynamic_program_brings_its_libraries() {
     assert_eq!(stage.verdict(&deployed.id), Verdict::Healthy);
     stage.clear();
     assert!(docker(&["rmi", &image.tag]).0);
+}
+
+/// A project of one service on a port, in a folder of its own.
+fn compose_project(stage: &Stage, port: u16) -> (tempfile::TempDir, ComposeProject) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().canonicalize().expect("a path");
+    let file = directory.join("compose.yaml");
+    let image = &stage.image.tag;
+    let text = format!(
+        "version: '3.4'\nservices:\n  web:\n    image: {image}\n    ports: ['127.0.0.1:{port}:8000']\n  extra:\n    \
+         image: {image}\n    profiles: [more]\n"
+    );
+    std::fs::write(&file, text).expect("written");
+    let project =
+        ComposeProject { name: stage.name.clone(), directory, files: vec![file], env_file: None, profiles: Vec::new() };
+    (folder, project)
+}
+
+#[test]
+fn a_compose_project_comes_up_is_seen_and_goes_down() {
+    let Some(stage) = Stage::open("compose") else { return };
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let busy = holder.local_addr().expect("an address").port();
+    let (_folder, project) = compose_project(&stage, busy);
+    let tool = match run(ComposeTool::find(&|name| std::env::var(name).ok(), &project.directory)) {
+        Ok(tool) => tool,
+        Err(error) => {
+            assert!(std::env::var_os("PORTWRIGHT_REQUIRE_ALL").is_none(), "needs compose: {error}");
+            let _ = writeln!(std::io::stderr(), "skipped: needs compose ({error})");
+            return;
+        }
+    };
+    let address = stage.engine.identity().address.clone();
+    match run(tool.up(&project, &address, &|_| {})) {
+        Err(ComposeFailure::PortTaken(taken)) => assert_eq!(taken.port.map(Port::get), Some(busy)),
+        other => panic!("{other:?}"),
+    }
+
+    drop(holder);
+    let lines = Mutex::new(Vec::new());
+    run(tool.up(&project, &address, &|line| lines.lock().expect("a list").push(line.to_owned()))).expect("up");
+    assert!(lines.lock().expect("a list").iter().any(|line| line.contains("web")));
+    let status = run(stage.engine.compose_status(&project.name, &project.directory)).expect("a status");
+    assert_eq!(status.len(), 1, "{status:?}");
+    assert_eq!((status[0].service.as_deref(), status[0].state.as_str()), (Some("web"), "running"));
+    assert_eq!(status[0].ports, [published(busy)]);
+    assert!(run(stage.engine.stop(&status[0].name)).is_err(), "a container of compose is not ours to stop");
+
+    run(tool.down(&project, &address, &|_| {})).expect("down");
+    assert!(run(stage.engine.compose_status(&project.name, &project.directory)).expect("a status").is_empty());
+
+    std::fs::write(&project.files[0], "services: [").expect("written");
+    match run(tool.up(&project, &address, &|_| {})) {
+        Err(ComposeFailure::Failed { last_lines, exit_code }) => {
+            assert!(!last_lines.is_empty() && exit_code.is_some_and(|code| code != 0));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_compose_in_the_project_or_in_an_open_folder_is_not_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = tempfile::tempdir().expect("a folder");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let put = |folder: &Path| {
+        let program = folder.join("docker-compose");
+        std::fs::write(&program, "#!/bin/sh\necho 2.0.0\n").expect("written");
+        set_mode(&program, 0o755);
+    };
+    let find = |folder: &Path| {
+        let path = folder.display().to_string();
+        run(ComposeTool::find(&|name| (name == "PATH").then(|| path.clone()), project.path()))
+    };
+    put(project.path());
+    let error = find(project.path()).expect_err("inside the project");
+    assert!(error.to_string().contains(&project.path().display().to_string()), "{error}");
+
+    put(elsewhere.path());
+    set_mode(elsewhere.path(), 0o777);
+    assert_eq!(find(elsewhere.path()).expect_err("an open folder").kind(), ErrorKind::Missing);
+    set_mode(elsewhere.path(), 0o755);
+    assert_eq!(find(elsewhere.path()).expect("a safe folder").version(), (2, 0));
+    assert!(find(Path::new("relative")).expect_err("nowhere").to_string().contains("neither"));
 }
