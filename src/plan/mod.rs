@@ -13,3 +13,6 @@ pub use choose::{Decision, Policy, PortPlan, Wishes, choose, group_of, sticky_na
 pub use free::free_ports;
 pub use judge::{Judgement, judge};
 pub use known::{has_fixed_meaning, is_blocked_by_browsers};
+//! The room `plan`.
+
+pub mod ripple;
