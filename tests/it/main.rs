@@ -8,3 +8,4 @@ mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
+mod disk;
