@@ -1,3 +1,5 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
 mod dotenv_corpus;
+
+mod compose_corpus;
