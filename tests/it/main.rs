@@ -9,3 +9,5 @@ mod talk;
 #[cfg(unix)]
 mod talk_terminal;
 mod disk;
+
+mod compose_corpus;
