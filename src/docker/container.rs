@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, VolumeCreateRequest};
+use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{
     CreateContainerOptions, RemoveContainerOptions, RemoveVolumeOptions, RenameContainerOptions, StartContainerOptions,
     StopContainerOptions, UploadToContainerOptions,
@@ -17,6 +17,7 @@ use bollard::query_parameters::{
 use super::engine::{CALL_DEADLINE, Engine};
 use super::failure::{Failure, PortFailure, PortTaken, classify, within};
 use super::image::header;
+use super::reply::Inspected;
 use super::service::{FILES_FOLDER, ServiceFile, ServiceSpec};
 use super::{LABEL_CONFIG_HASH, LABEL_DIRECTORY, USER_ID};
 use crate::error::{Error, ErrorKind, Result};
@@ -104,7 +105,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn read(details: &ContainerInspectResponse) -> Option<Self> {
+    fn read(details: &Inspected) -> Option<Self> {
         let config = details.config.as_ref()?;
         let labels = config.labels.as_ref()?;
         let state = details.state.as_ref();
@@ -113,7 +114,7 @@ impl Found {
             hash: labels.get(LABEL_CONFIG_HASH).cloned(),
             directory: PathBuf::from(labels.get(LABEL_DIRECTORY)?),
             running: state.and_then(|state| state.running).unwrap_or(false),
-            never_started: state.and_then(|state| state.status) == Some(ContainerStateStatusEnum::CREATED),
+            never_started: state.and_then(|state| state.status.as_deref()) == Some("created"),
         })
     }
 }
@@ -226,9 +227,9 @@ impl Engine {
     }
 
     /// Returns the details of a container; `None` when there is none of that name or id.
-    pub(super) async fn find(&self, name: &str) -> Result<Option<ContainerInspectResponse>> {
+    pub(super) async fn find(&self, name: &str) -> Result<Option<Inspected>> {
         check_name(name)?;
-        match within("GET /containers/{id}/json", CALL_DEADLINE, self.api.inspect_container(name, None)).await {
+        match self.inspect(name).await {
             Ok(details) => Ok(Some(details)),
             Err(failure) if failure.is_not_found() => Ok(None),
             Err(failure) => Err(failure.into()),

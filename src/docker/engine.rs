@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::address::{self, Address};
 use super::failure::{self, Failure, within};
-use super::transport::{self, Connection};
+use super::reply::Info;
+use super::transport::{Connection, Link};
 use crate::error::{Error, ErrorKind, Result};
 use crate::words::docker::DockerWords;
 
@@ -84,6 +85,7 @@ pub struct EngineIdentity {
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(super) api: Docker,
+    pub(super) link: Link,
     identity: EngineIdentity,
 }
 
@@ -144,13 +146,14 @@ fn no_socket(address: String) -> Error {
 async fn greet(address: &Address, budget: Duration) -> Result<Engine, (u8, Error)> {
     let asked = Instant::now();
     let unusable = |raw: Raw| explain(address, &Failure::Bad("GET /version", raw));
-    let api = transport::client(address, None).map_err(unusable)?;
+    let api = Link::new(address, None).client().map_err(unusable)?;
     let version = within("GET /version", budget, api.version()).await.map_err(|failure| explain(address, &failure))?;
     let spoken = agree(&version, address).map_err(|error| (5, error))?;
-    let api = transport::client(address, Some(spoken.to_string())).map_err(unusable)?;
+    let link = Link::new(address, Some(spoken.to_string()));
+    let api = link.client().map_err(unusable)?;
 
     let left = budget.saturating_sub(asked.elapsed());
-    let info = within("GET /info", left, api.info()).await.ok();
+    let info = within("GET /info", left, link.get::<Info>("/info")).await.ok();
     let options = info.and_then(|info| info.security_options).unwrap_or_default();
     let named = |component: &bollard::models::SystemVersionComponents| component.name.contains("Podman");
     let podman = version.components.iter().flatten().any(named);
@@ -164,7 +167,7 @@ async fn greet(address: &Address, budget: Duration) -> Result<Engine, (u8, Error
         local: address.is_local(),
         rootless: options.iter().any(|option| option.contains("rootless")),
     };
-    Ok(Engine { api, identity })
+    Ok(Engine { api, link, identity })
 }
 
 /// Turns a failed greeting into words. The weight says how much closer to a working engine the failure is: a missing

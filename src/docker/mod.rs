@@ -12,6 +12,7 @@ mod engine;
 mod failure;
 mod image;
 mod ports;
+mod reply;
 mod service;
 mod transport;
 mod watch;

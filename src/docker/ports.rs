@@ -5,16 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum as State, PortMap, PortSummary,
-    PortSummaryTypeEnum, RestartPolicyNameEnum as Restart,
-};
-use bollard::query_parameters::ListContainersOptions;
 use futures_util::StreamExt as _;
 
 use super::LABEL_DIRECTORY;
 use super::engine::{CALL_DEADLINE, Engine};
-use super::failure::within;
+use super::failure::{Failure, within};
+use super::reply::{Binding, Inspected, Listed, ListedPort};
+use super::transport::query_value;
 use crate::error::Result;
 use crate::model::{ComposeIdentity, Container, ContainerRef, ContainerState, Port, PortRange, Protocol, Published};
 
@@ -30,28 +27,43 @@ impl Engine {
     /// A container that vanishes, or cannot be inspected, between the list and its inspection keeps what the list
     /// told: its name, labels and current ports.
     pub async fn containers(&self) -> Result<Vec<Container>> {
-        let options = ListContainersOptions { all: true, ..Default::default() };
-        let listed = within("GET /containers/json", CALL_DEADLINE, self.api.list_containers(Some(options))).await?;
+        let listed = self.list(None).await?;
         let end = tokio::time::Instant::now() + INSPECT_DEADLINE;
         let inspected = futures_util::stream::iter(listed).map(|summary| async move {
             let id = summary.id.clone().unwrap_or_default();
-            let details = tokio::time::timeout_at(end, self.api.inspect_container(&id, None)).await;
+            let details = tokio::time::timeout_at(end, self.inspect(&id)).await;
             container(&summary, details.ok().and_then(Result::ok).as_ref())
         });
         Ok(inspected.buffered(INSPECT_AT_ONCE).collect().await)
     }
+
+    /// Lists containers, running and stopped: all, or those with all these labels (`name` or `name=value`).
+    pub(super) async fn list(&self, labels: Option<&[String]>) -> Result<Vec<Listed>, Failure> {
+        let mut path = "/containers/json?all=true".to_owned();
+        if let Some(labels) = labels {
+            path.push_str("&filters=");
+            path.push_str(&query_value(&serde_json::json!({ "label": labels }).to_string()));
+        }
+        within("GET /containers/json", CALL_DEADLINE, self.link.get(&path)).await
+    }
+
+    /// Inspects a container by its id or a checked name.
+    pub(super) async fn inspect(&self, id: &str) -> Result<Inspected, Failure> {
+        let path = format!("/containers/{}/json", query_value(id));
+        within("GET /containers/{id}/json", CALL_DEADLINE, self.link.get(&path)).await
+    }
 }
 
-fn container(summary: &ContainerSummary, details: Option<&ContainerInspectResponse>) -> Container {
+fn container(summary: &Listed, details: Option<&Inspected>) -> Container {
     let no_labels = HashMap::new();
     let labels = summary.labels.as_ref().unwrap_or(&no_labels);
-    let running = matches!(summary.state, Some(State::RUNNING | State::PAUSED | State::RESTARTING | State::STOPPING));
+    let running = matches!(summary.state.as_deref(), Some("running" | "paused" | "restarting" | "stopping"));
     let host = details.and_then(|details| details.host_config.as_ref());
     let mut published = published_now(summary.ports.as_deref().unwrap_or_default());
     if !running && let Some(bindings) = host.and_then(|host| host.port_bindings.as_ref()) {
         published = published_later(bindings);
     }
-    let policy = host.and_then(|host| host.restart_policy.as_ref()).and_then(|policy| policy.name);
+    let policy = host.and_then(|host| host.restart_policy.as_ref()).and_then(|policy| policy.name.as_deref());
     let pid = details.and_then(|details| details.state.as_ref()).and_then(|state| state.pid);
     Container {
         identity: ContainerRef {
@@ -60,7 +72,7 @@ fn container(summary: &ContainerSummary, details: Option<&ContainerInspectRespon
             compose: compose_identity(labels),
         },
         state: if running { ContainerState::Running } else { ContainerState::Stopped },
-        restarts: matches!(policy, Some(Restart::ALWAYS | Restart::UNLESS_STOPPED)),
+        restarts: matches!(policy, Some("always" | "unless-stopped")),
         pid: pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
         published,
         portwright_directory: labels.get(LABEL_DIRECTORY).map(PathBuf::from),
@@ -68,7 +80,7 @@ fn container(summary: &ContainerSummary, details: Option<&ContainerInspectRespon
 }
 
 /// Returns a container's name without the slash; of several (links), the one without a second slash.
-pub(super) fn name(summary: &ContainerSummary) -> String {
+pub(super) fn name(summary: &Listed) -> String {
     let names = summary.names.as_deref().unwrap_or_default();
     let plain = names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
     plain.or_else(|| names.first().map(String::as_str)).or(summary.id.as_deref()).unwrap_or_default().to_owned()
@@ -84,12 +96,13 @@ fn compose_identity(labels: &HashMap<String, String>) -> Option<ComposeIdentity>
 
 /// Reads the ports of a list entry. Both wildcard addresses of one port are one entry without an address; Podman
 /// leaves the address empty instead.
-pub(super) fn published_now(ports: &[PortSummary]) -> Vec<Published> {
+pub(super) fn published_now(ports: &[ListedPort]) -> Vec<Published> {
     let rows: BTreeSet<(u16, u16, Protocol, Option<IpAddr>)> = ports
         .iter()
         .filter_map(|port| {
             let ip = port.ip.as_deref().filter(|ip| !ip.is_empty()).map(str::parse).transpose().ok()?;
-            Some((port.public_port?, port.private_port, protocol_of(port.typ)?, ip))
+            let protocol = protocol_of(port.protocol.as_deref().unwrap_or("tcp"))?;
+            Some((port.public_port?, port.private_port?, protocol, ip))
         })
         .collect();
     let everywhere = |port: u16, inner: u16, protocol: Protocol| {
@@ -110,25 +123,21 @@ pub(super) fn published_now(ports: &[PortSummary]) -> Vec<Published> {
         .collect()
 }
 
-fn protocol_of(typ: Option<PortSummaryTypeEnum>) -> Option<Protocol> {
-    match typ {
-        Some(PortSummaryTypeEnum::UDP) => Some(Protocol::Udp),
-        Some(PortSummaryTypeEnum::SCTP) => None,
-        _ => Some(Protocol::Tcp),
+fn protocol_of(name: &str) -> Option<Protocol> {
+    match name {
+        "tcp" => Some(Protocol::Tcp),
+        "udp" => Some(Protocol::Udp),
+        _ => None,
     }
 }
 
 /// Reads the bindings that a stopped container will ask for. A range stands for all its ports, since the engine may
 /// take any of them; 0 and the empty text mean that the engine chooses, which is in nobody's way.
-fn published_later(bindings: &PortMap) -> Vec<Published> {
+fn published_later(bindings: &HashMap<String, Option<Vec<Binding>>>) -> Vec<Published> {
     let mut found = Vec::new();
     for (inner, hosts) in bindings {
         let (number, protocol) = inner.split_once('/').unwrap_or((inner, "tcp"));
-        let protocol = match protocol {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            _ => continue,
-        };
+        let Some(protocol) = protocol_of(protocol) else { continue };
         let Ok(container_port) = number.parse::<Port>() else { continue };
         for host in hosts.iter().flatten() {
             let Some(range) = host.host_port.as_deref().and_then(|text| text.parse::<PortRange>().ok()) else {
@@ -146,11 +155,11 @@ fn published_later(bindings: &PortMap) -> Vec<Published> {
 mod tests {
     use super::*;
 
-    fn summary(json: &str) -> ContainerSummary {
+    fn summary(json: &str) -> Listed {
         serde_json::from_str(json).expect("a list entry")
     }
 
-    fn details(json: &str) -> ContainerInspectResponse {
+    fn details(json: &str) -> Inspected {
         serde_json::from_str(json).expect("an inspection")
     }
 
@@ -204,6 +213,12 @@ mod tests {
     fn an_entry_without_any_field_is_no_failure() {
         let found = container(&summary("{}"), None);
         assert!(found.published.is_empty() && found.identity.name.is_empty());
+    }
+
+    #[test]
+    fn a_state_that_nobody_knows_is_a_stopped_container() {
+        let found = container(&summary(r#"{"Id":"gh","State":"initialized","Labels":null,"Ports":null}"#), None);
+        assert_eq!(found.state, ContainerState::Stopped);
     }
 
     #[test]

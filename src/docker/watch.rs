@@ -1,20 +1,19 @@
 //! Watching our containers: whether they became healthy, what they say, which ones there are.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, HealthStatusEnum as Health};
-use bollard::query_parameters::{ListContainersOptions, LogsOptions};
+use bollard::query_parameters::LogsOptions;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::LABEL_DIRECTORY;
 use super::engine::{CALL_DEADLINE, Engine, EngineKind};
-use super::failure::{Failure, clip, within};
+use super::failure::{Failure, clip};
 use super::ports::{name, published_now};
+use super::reply::{Inspected, Listed};
 use crate::error::Result;
 use crate::model::Published;
 
@@ -173,25 +172,22 @@ impl Engine {
             Some(directory) => format!("{LABEL_DIRECTORY}={}", directory.display()),
             None => LABEL_DIRECTORY.to_owned(),
         };
-        self.labelled(vec![filter]).await
+        self.labelled(&[filter]).await
     }
 
     /// Returns the containers of a compose project in `directory`.
     pub async fn compose_status(&self, project: &str, directory: &Path) -> Result<Vec<ServiceStatus>> {
         let project = format!("com.docker.compose.project={project}");
         let place = format!("com.docker.compose.project.working_dir={}", directory.display());
-        self.labelled(vec![project, place]).await
+        self.labelled(&[project, place]).await
     }
 
-    async fn labelled(&self, labels: Vec<String>) -> Result<Vec<ServiceStatus>> {
-        let filters = Some(HashMap::from([("label".to_owned(), labels)]));
-        let options = ListContainersOptions { all: true, filters, ..Default::default() };
-        let listed = within("GET /containers/json", CALL_DEADLINE, self.api.list_containers(Some(options))).await?;
+    async fn labelled(&self, labels: &[String]) -> Result<Vec<ServiceStatus>> {
+        let listed = self.list(Some(labels)).await?;
         let mut found = Vec::with_capacity(listed.len());
         for summary in listed {
             let id = summary.id.clone().unwrap_or_default();
-            let inspecting = self.api.inspect_container(&id, None);
-            match within("GET /containers/{id}/json", CALL_DEADLINE, inspecting).await {
+            match self.inspect(&id).await {
                 Ok(details) => found.push(status(&summary, &details, self.identity().kind)),
                 Err(failure) if failure.is_not_found() => {}
                 Err(failure) => return Err(failure.into()),
@@ -209,17 +205,15 @@ async fn probed(probe: Option<Probe<'_>>, end: Instant) -> bool {
     }
 }
 
-fn status(summary: &ContainerSummary, details: &ContainerInspectResponse, engine: EngineKind) -> ServiceStatus {
+fn status(summary: &Listed, details: &Inspected, engine: EngineKind) -> ServiceStatus {
     let label = |name: &str| summary.labels.as_ref().and_then(|labels| labels.get(name)).cloned();
     let state = details.state.as_ref();
     ServiceStatus {
         name: name(summary),
         service: label("com.docker.compose.service"),
         runtime: engine.name(),
-        state: state.and_then(|state| state.status).map(|status| status.to_string()).unwrap_or_default(),
-        health: health(details)
-            .filter(|health| !matches!(health, Health::EMPTY | Health::NONE))
-            .map(|health| health.to_string()),
+        state: state.and_then(|state| state.status.clone()).unwrap_or_default(),
+        health: health(details).filter(|health| !matches!(*health, "" | "none")).map(str::to_owned),
         id: summary.id.clone().unwrap_or_default(),
         ports: published_now(summary.ports.as_deref().unwrap_or_default()),
         image: summary.image.clone().unwrap_or_default(),
@@ -227,12 +221,12 @@ fn status(summary: &ContainerSummary, details: &ContainerInspectResponse, engine
     }
 }
 
-fn health(details: &ContainerInspectResponse) -> Option<Health> {
-    details.state.as_ref().and_then(|state| state.health.as_ref()).and_then(|health| health.status)
+fn health(details: &Inspected) -> Option<&str> {
+    details.state.as_ref()?.health.as_ref()?.status.as_deref()
 }
 
 /// What the last health check printed.
-fn last_check(details: &ContainerInspectResponse) -> Option<String> {
+fn last_check(details: &Inspected) -> Option<String> {
     let log = details.state.as_ref()?.health.as_ref()?.log.as_ref()?;
     let text = clip(log.last()?.output.as_deref()?);
     (!text.is_empty()).then_some(text)
@@ -249,19 +243,19 @@ enum Look {
 
 /// Judges a container. One that restarts reads as running too, so restarts are looked at first: `restarts_before` is
 /// their number at the first look.
-fn judge(details: &ContainerInspectResponse, restarts_before: i64) -> Look {
+fn judge(details: &Inspected, restarts_before: i64) -> Look {
     let Some(state) = details.state.as_ref() else { return Look::Starting };
     if state.restarting == Some(true) || details.restart_count.unwrap_or(0) > restarts_before {
         return Look::Failed("restarting".to_owned());
     }
     if state.running != Some(true) {
-        return Look::Failed(state.status.map_or_else(|| "exited".to_owned(), |status| status.to_string()));
+        return Look::Failed(state.status.clone().unwrap_or_else(|| "exited".to_owned()));
     }
     match health(details) {
-        Some(Health::HEALTHY) => Look::Healthy,
-        Some(Health::UNHEALTHY) => Look::Failed("unhealthy".to_owned()),
-        Some(Health::STARTING) => Look::Starting,
-        Some(Health::EMPTY | Health::NONE) | None => Look::NoVerdict,
+        Some("healthy") => Look::Healthy,
+        Some("unhealthy") => Look::Failed("unhealthy".to_owned()),
+        Some("starting") => Look::Starting,
+        _ => Look::NoVerdict,
     }
 }
 

@@ -137,6 +137,14 @@ impl Stage {
         let old = format!("{}-old", self.name);
         let _ = docker(&["rm", "-fv", &self.name, &old]);
         let _ = docker(&["volume", "rm", "-f", &self.name]);
+        let of_project = format!("label=com.docker.compose.project={}", self.name);
+        let (_, composed) = docker(&["ps", "-aq", "--filter", &of_project]);
+        for id in composed.lines() {
+            let _ = docker(&["rm", "-fv", id]);
+        }
+        if !composed.is_empty() {
+            let _ = docker(&["network", "rm", &format!("{}_default", self.name)]);
+        }
     }
 
     fn spec(&self, port: u16) -> ServiceSpec {
@@ -507,7 +515,9 @@ fn a_compose_in_the_project_or_in_an_open_folder_is_not_run() {
     };
     let put = |folder: &Path| {
         let program = folder.join("docker-compose");
-        std::fs::write(&program, "#!/bin/sh\necho 2.0.0\n").expect("written");
+        // Written by another process: a descriptor of ours, inherited by a sibling test's child, would make it busy.
+        let script = "printf '#!/bin/sh\\necho 2.0.0\\n' > \"$0\"";
+        assert!(Command::new("sh").arg("-c").arg(script).arg(&program).status().expect("sh").success());
         set_mode(&program, 0o755);
     };
     let find = |folder: &Path| {
