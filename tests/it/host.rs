@@ -219,6 +219,23 @@ fn a_connected_udp_socket_is_listed_on_wanted_ports_alone() {
     assert!(unasked.known().expect("listed").iter().all(|socket| socket.endpoint.port != port));
 }
 
+#[test]
+fn processes_that_come_and_go_do_not_disturb_a_scan() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = Port::new(listener.local_addr().expect("an address").port()).expect("not zero");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..200 {
+                Command::new("true").status().expect("a short process");
+            }
+        });
+        for _ in 0..50 {
+            let found = on_port(port, Owners::All);
+            assert_eq!(found.first().and_then(|socket| socket.owner.pid), Some(std::process::id()));
+        }
+    });
+}
+
 /// Says that a test cannot run here, or fails where everything has to run.
 #[expect(clippy::print_stdout, reason = "a test that was skipped must say so")]
 fn skip(what: &str) {

@@ -4,11 +4,12 @@
 //! looks at the lowest files of every process first: servers open their listeners early, connections pile up later.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -32,26 +33,17 @@ const NOBODY: u32 = u32::MAX;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// What the reading gave.
-#[derive(Debug, Default)]
-pub(super) struct Holders {
-    /// The process with the lowest id that holds the socket, by the number of the socket.
-    pub(super) by_inode: HashMap<u32, u32>,
-    /// Whether there are processes that this user may not look into.
-    pub(super) denied: bool,
-}
-
-/// Finds the processes that hold the sockets with these numbers. Processes that end meanwhile are passed over.
-pub(super) fn holders(inodes: impl Iterator<Item = u32>) -> Holders {
+/// Finds the processes that hold the sockets with these numbers: by number, the process with the lowest id. Processes
+/// that end meanwhile, and those that this user may not look into, are passed over.
+pub(super) fn holders(inodes: impl Iterator<Item = u32>) -> HashMap<u32, u32> {
     let slots: HashMap<u32, AtomicU32> = inodes.map(|inode| (inode, AtomicU32::new(NOBODY))).collect();
     let Some(proc) = open(c"/proc", FOLDER, Mode::empty()).ok().filter(|_| !slots.is_empty()) else {
-        return Holders::default();
+        return HashMap::new();
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
     let search = Search {
         missing: AtomicUsize::new(slots.len()),
         slots,
-        denied: AtomicBool::new(false),
         processes: processes(&proc),
         started: AtomicUsize::new(0),
         rests: Mutex::new(Rests { tasks: VecDeque::new(), busy: threads }),
@@ -68,7 +60,7 @@ pub(super) fn holders(inodes: impl Iterator<Item = u32>) -> Holders {
         let pid = pid.into_inner();
         (pid != NOBODY).then_some((inode, pid))
     };
-    Holders { by_inode: search.slots.into_iter().filter_map(found).collect(), denied: search.denied.into_inner() }
+    search.slots.into_iter().filter_map(found).collect()
 }
 
 /// A process, and where in the list of its files to go on (0 at the start).
@@ -89,7 +81,6 @@ struct Search {
     proc: OwnedFd,
     slots: HashMap<u32, AtomicU32>,
     missing: AtomicUsize,
-    denied: AtomicBool,
     processes: Vec<Task>,
     /// How many of the processes were begun with.
     started: AtomicUsize,
@@ -105,9 +96,8 @@ impl Search {
             names.clear();
             let room = if task.cookie == 0 { FIRST_LOOK } else { NEXT_LOOK };
             let listed = self.list(task, buffer.get_mut(..room).unwrap_or_default(), &mut names);
-            let looked = listed.and_then(|files| self.look(&files, &names, task.pid));
-            if let Err(Errno::ACCESS | Errno::PERM) = looked {
-                self.denied.store(true, Ordering::Relaxed);
+            if let Ok(files) = listed {
+                self.look(&files, &names, task.pid);
             }
         }
     }
@@ -149,12 +139,8 @@ impl Search {
 
     /// Lists as many files of a process as fit the buffer, and leaves the others to whoever comes next.
     fn list(&self, task: Task, buffer: &mut [MaybeUninit<u8>], names: &mut Vec<u32>) -> Result<OwnedFd, Errno> {
-        let mut path = [0; LONGEST_PATH];
-        let mut unwritten = path.as_mut_slice();
-        // The room is that of the longest id, so this cannot fail.
-        write!(unwritten, "{}/fd", task.pid).map_err(|_| Errno::NAMETOOLONG)?;
-        let left = unwritten.len();
-        let files = openat(&self.proc, path.get(..LONGEST_PATH - left).unwrap_or_default(), FOLDER, Mode::empty())?;
+        let path = Path::of(format_args!("{}/fd", task.pid));
+        let files = openat(&self.proc, path.as_bytes(), FOLDER, Mode::empty())?;
         if task.cookie > 0 {
             seek(&files, SeekFrom::Start(task.cookie))?;
         }
@@ -173,22 +159,17 @@ impl Search {
         Ok(files)
     }
 
-    /// Looks at the files with these numbers. One that may not be read means that none may be: the right is to the
-    /// process. One that is closed by now is passed over.
-    fn look(&self, files: &OwnedFd, names: &[u32], pid: u32) -> Result<(), Errno> {
+    /// Looks at the files with these numbers. One that is closed by now is passed over; one that may not be read means
+    /// that none may be, because the right is to the process.
+    fn look(&self, files: &OwnedFd, names: &[u32], pid: u32) {
         let mut target = [0; LONGEST_LINK];
-        let mut name = [0; LONGEST_PATH];
-        for number in names {
-            let mut unwritten = name.as_mut_slice();
-            write!(unwritten, "{number}").map_err(|_| Errno::NAMETOOLONG)?;
-            let left = unwritten.len();
-            match readlinkat_raw(files, name.get(..LONGEST_PATH - left).unwrap_or_default(), &mut target[..]) {
+        for name in names {
+            match readlinkat_raw(files, Path::of(format_args!("{name}")).as_bytes(), &mut target[..]) {
                 Ok(length) => self.note(target.get(..length).and_then(socket_number), pid),
                 Err(Errno::NOENT) => {}
-                Err(error) => return Err(error),
+                Err(_) => return,
             }
         }
-        Ok(())
     }
 
     fn note(&self, inode: Option<u32>, pid: u32) {
@@ -197,6 +178,27 @@ impl Search {
         {
             self.missing.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// A short path that costs no allocation: one is needed for every open file of the machine.
+struct Path {
+    bytes: [u8; LONGEST_PATH],
+    length: usize,
+}
+
+impl Path {
+    fn of(text: fmt::Arguments<'_>) -> Self {
+        let mut bytes = [0; LONGEST_PATH];
+        let mut room = bytes.as_mut_slice();
+        // What does not fit is left out, and then there is no such file; numbers always fit.
+        drop(room.write_fmt(text));
+        let length = LONGEST_PATH - room.len();
+        Self { bytes, length }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -247,12 +249,12 @@ mod tests {
         let inodes: Vec<u32> = sockets.iter().map(inode_of).collect();
         let holders = holders(inodes.iter().copied());
         for inode in inodes {
-            assert_eq!(holders.by_inode.get(&inode), Some(&std::process::id()));
+            assert_eq!(holders.get(&inode), Some(&std::process::id()));
         }
     }
 
     #[test]
     fn a_socket_that_nobody_holds_is_not_found() {
-        assert!(holders(std::iter::once(u32::MAX - 1)).by_inode.is_empty());
+        assert!(holders(std::iter::once(u32::MAX - 1)).is_empty());
     }
 }
