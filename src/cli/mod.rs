@@ -2,6 +2,7 @@
 //! containers.
 
 pub mod args;
+mod check;
 pub mod command;
 pub mod diff;
 pub mod environment;
@@ -13,6 +14,7 @@ mod mask;
 pub mod output;
 pub mod progress;
 pub mod prompt;
+mod quick_start;
 pub mod report;
 mod runtime;
 mod scan;
@@ -74,6 +76,8 @@ pub fn run(raw: impl Iterator<Item = OsString>, environment: &Environment) -> Ex
 
 fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Result<Ending> {
     match &arguments.verb {
+        Verb::QuickStart(typed) => quick_start::run(arguments, typed, talk, environment),
+        Verb::Check(typed) => check::run(arguments, typed, talk, environment),
         Verb::Scan(typed) => scan::run(arguments, typed, talk, environment),
         verb => Err(Error::new(ErrorKind::Missing, CliWords::VerbNotReady { verb: verb.name().to_owned() })),
     }

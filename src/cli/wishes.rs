@@ -1,13 +1,18 @@
 //! From what was typed to what is meant: the orders that the stages take.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::args::{Arguments, ProjectArgs, RuntimeChoice};
-use crate::deploy::{self, ProjectOrder};
+use crate::deploy::{self, Layout, ProjectOrder};
+use crate::disk::Dirs;
 use crate::error::{Error, ErrorKind, Result};
 
+use crate::model::Secret;
+use crate::plan::{Policy, Wishes};
 use crate::words::verbs::VerbWords;
 
 /// Makes the order for the project that a command line means.
@@ -63,4 +68,24 @@ fn no_directory(path: &Path, why: &str) -> Error {
 fn text_variables(environment: &Environment) -> BTreeMap<String, String> {
     let pairs = environment.variables.iter();
     pairs.filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))).collect()
+}
+
+/// Wishes with nothing wished but a policy.
+pub(super) fn ports(policy: Policy) -> Wishes {
+    Wishes { policy, named: Vec::new(), range: None, strict: false, override_file: false, answers: BTreeMap::new() }
+}
+
+/// Finds the user's folders.
+///
+/// # Errors
+/// As [`Dirs::from_environment`].
+pub(super) fn dirs(environment: &Environment) -> Result<Dirs> {
+    Dirs::from_environment(|name| environment.variables.get(OsStr::new(name)).cloned())
+}
+
+/// How a fresh bundled project is laid out: with a key of its own, 256 bits from the system.
+pub(super) fn layout(dirs: &Dirs, bind: IpAddr) -> Layout {
+    let key: [u8; 32] = rand::random();
+    let api_key = Secret::new(key.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    Layout { default_directory: dirs.data.join("tunnel-server"), bind, api_key }
 }

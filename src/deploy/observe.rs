@@ -64,7 +64,7 @@ pub fn probe(facts: &mut Facts, endpoint: Endpoint) {
 
 async fn machine(order: &ProjectOrder, look: &Look) -> (Observed, Seen<Vec<crate::model::Socket>>) {
     let (mut sockets, mut unseen) = host::sockets(look);
-    let engine = docker::connect(engine_choice(order.runtime), &|name| order.environment.get(name).cloned()).await;
+    let engine = connect(order).await;
     let containers = match &engine {
         Ok(engine) => match engine.containers().await {
             Ok(containers) => Seen::Known(containers),
@@ -100,6 +100,11 @@ async fn machine(order: &ProjectOrder, look: &Look) -> (Observed, Seen<Vec<crate
         unseen,
     };
     (Observed { facts, engine }, sockets)
+}
+
+/// Connects to the engine that the order wants.
+pub(super) async fn connect(order: &ProjectOrder) -> Result<Engine, Error> {
+    docker::connect(engine_choice(order.runtime), &|name| order.environment.get(name).cloned()).await
 }
 
 /// Which engine is asked; a native service is judged beside the containers all the same.

@@ -62,6 +62,8 @@ pub struct ServiceStatus {
     pub state: String,
     /// The engine's word, where there is a health check: `starting`, `healthy`, `unhealthy`.
     pub health: Option<String>,
+    /// The exit code of its last end; `None` while it runs.
+    pub exit_code: Option<i64>,
     /// The full id.
     pub id: String,
     /// The published ports; none while it does not run.
@@ -108,7 +110,7 @@ impl Engine {
     }
 
     /// Returns the last lines of a container's log; none when they cannot be had.
-    async fn last_lines(&self, id: &str) -> Vec<String> {
+    pub async fn last_lines(&self, id: &str) -> Vec<String> {
         let mut text = Vec::new();
         let mut keep = |bytes: &[u8]| {
             text.extend_from_slice(bytes);
@@ -214,6 +216,7 @@ fn status(summary: &Listed, details: &Inspected, engine: EngineKind) -> ServiceS
         runtime: engine.name(),
         state: state.and_then(|state| state.status.clone()).unwrap_or_default(),
         health: health(details).filter(|health| !matches!(*health, "" | "none")).map(str::to_owned),
+        exit_code: state.filter(|state| state.running != Some(true)).and_then(|state| state.exit_code),
         id: summary.id.clone().unwrap_or_default(),
         ports: published_now(summary.ports.as_deref().unwrap_or_default()),
         image: summary.image.clone().unwrap_or_default(),

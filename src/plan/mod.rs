@@ -6,6 +6,7 @@ mod choose;
 mod free;
 mod judge;
 mod known;
+mod ripple;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,4 @@ pub use choose::{Decision, Policy, PortPlan, Wishes, choose, group_of, sticky_na
 pub use free::free_ports;
 pub use judge::{Judgement, judge};
 pub use known::{has_fixed_meaning, is_blocked_by_browsers};
-//! The room `plan`.
-
-pub mod ripple;
+pub use ripple::{MAX_USES, uses};

@@ -15,8 +15,9 @@ catalogue! {
         StepVerify => "waiting until the service answers", "等待服务响应";
         StepStop => "stopping the service", "停止服务";
 
-        WaitLock { holder: String } => "another run works on this project ({holder}); waiting", "另一个运行正在处理此项目（{holder}），等待中";
-        Recovered { what: Box<Message> } => "an interrupted run was found: {what}", "发现一个中断的运行：{what}";
+        WaitLock { verb: String, pid: u32 } => "`{verb}` (pid {pid}) works on this project; waiting", "`{verb}`（进程号 {pid}）正在处理此项目，等待中";
+        RecoveredForward => "an interrupted run was found and finished: all its files are new", "发现一个中断的运行并已完成：其文件均为新内容";
+        RecoveredBack => "an interrupted run was found and taken back: all its files are as they were", "发现一个中断的运行并已撤回：其文件均保持原样";
         LaidOut { directory: String } => "no compose file here: the bundled tunnel server is laid out in {directory}",
             "此处没有 compose 文件：内置隧道服务器将布置在 {directory}";
         PortLost { port: Port, attempt: u32 } => "port {port} was taken before the start; looking again (attempt {attempt})",
@@ -24,6 +25,7 @@ catalogue! {
         PortLostForGood { port: Port, attempts: u32 } => "port {port} was taken before the start, {attempts} times in a row",
             "端口 {port} 在启动前被占用，已连续 {attempts} 次";
         HintSeeHolder { port: Port } => "see who takes it with `portwright scan --range {port}-{port}`", "用 `portwright scan --range {port}-{port}` 查看占用者";
+        FileGone { path: std::path::PathBuf } => "{path} is missing", "缺少 {path}";
         Stale => "the files changed between the plan and the write", "文件在计划之后、写入之前被修改";
 
         EngineUnseen { why: Box<Message> } => "containers could not be seen: {why}", "无法查看容器：{why}";
@@ -70,6 +72,6 @@ catalogue! {
 
         SpawnFailed { why: String } => "the service process could not be started: {why}", "无法启动服务进程：{why}";
         SupervisorSilent { path: String } => "the service process ended at once; its log is {path}", "服务进程立即退出；日志位于 {path}";
-        ComposeFailed { why: String } => "compose failed: {why}", "compose 失败：{why}";
+        ComposeFailed { command: String } => "`{command} up` failed", "`{command} up` 失败";
     }
 }

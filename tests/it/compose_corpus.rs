@@ -191,7 +191,8 @@ fn run(style: EditStyle) -> Option<Tally> {
         match load_all(&mut request, &mut snapshot) {
             Ok(Some(project)) => {
                 tally.projects += 1;
-                let nothing = EditRequest { request: &request, snapshot: &snapshot, project: &project, moves: &[], style };
+                let nothing =
+                    EditRequest { request: &request, snapshot: &snapshot, project: &project, moves: &[], style };
                 assert_eq!(edit(&nothing).expect("nothing to do"), Edited::default());
                 try_moves(&request, &snapshot, &project, style, &mut tally);
             }

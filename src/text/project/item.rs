@@ -187,12 +187,7 @@ impl Expander<'_> {
         Ok(Item { value, origin: Origin { source: self.index, node, via }, mark })
     }
 
-    fn mapping(
-        &mut self,
-        entries: &[(NodeId, NodeId)],
-        via: Via,
-        depth: usize,
-    ) -> Result<BTreeMap<String, Item>> {
+    fn mapping(&mut self, entries: &[(NodeId, NodeId)], via: Via, depth: usize) -> Result<BTreeMap<String, Item>> {
         let file = Rc::clone(&self.source.file);
         let mut own = BTreeMap::new();
         let mut merged = Vec::new();
@@ -258,10 +253,8 @@ impl Expander<'_> {
 fn template_error(at: &SourceSpot, error: TemplateError) -> Error {
     let (file, line, column) = (at.file.clone(), at.line, at.column);
     match error {
-        TemplateError::Invalid { .. } => {
-            Error::new(ErrorKind::Refused, TextWords::BadTemplate { file, line, column })
-                .hint(TextWords::HintDoubleDollar)
-        }
+        TemplateError::Invalid { .. } => Error::new(ErrorKind::Refused, TextWords::BadTemplate { file, line, column })
+            .hint(TextWords::HintDoubleDollar),
         TemplateError::Required { name, message_from_author } => {
             let why = message_from_author;
             let hint = TextWords::HintSetVariable { name: name.clone() };

@@ -14,9 +14,7 @@ use super::picture::{Comparison, Look, Picture};
 use super::ports::Entry;
 use super::{Request, Snapshot};
 use crate::error::Result;
-use crate::model::{
-    EditRefusal, Lever, Mapping, Port, PortRange, Project, ProjectService, SourceSpot,
-};
+use crate::model::{EditRefusal, Lever, Mapping, Port, PortRange, Project, ProjectService, SourceSpot};
 use crate::words::Message;
 use crate::words::text::TextWords;
 
@@ -188,7 +186,12 @@ impl<'a> Judge<'a> {
                     [one] => ("composed", TextWords::LockedComposed { name: one.clone() }),
                     _ => ("several-variables", TextWords::LockedSeveral { names: variables.join(", ") }),
                 };
-                Verdict { source: at.clone(), variable: None, lever: locked(code, why.into(), at), handle: Handle::None }
+                Verdict {
+                    source: at.clone(),
+                    variable: None,
+                    lever: locked(code, why.into(), at),
+                    handle: Handle::None,
+                }
             }
             Decider::Variable { name, text, at: inside, whole } => {
                 let handle = Handle::Variable { name: name.clone(), text, at: inside };
@@ -259,20 +262,11 @@ impl<'a> Judge<'a> {
         document.is_some_and(|document| document.last(name).is_some())
     }
 
-    fn literal(
-        &self,
-        source: &Source,
-        entry: &Entry,
-        span: Option<Range<usize>>,
-        at: &SourceSpot,
-    ) -> (Lever, Handle) {
+    fn literal(&self, source: &Source, entry: &Entry, span: Option<Range<usize>>, at: &SourceSpot) -> (Lever, Handle) {
         let node = entry.origin.node;
         let users = self.users.get(&(source.path.clone(), node));
         let services = || users.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
-        let block = matches!(
-            source.file.node(node).kind,
-            Kind::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded)
-        );
+        let block = matches!(source.file.node(node).kind, Kind::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded));
         let lock = if source.included && !source.path.starts_with(&self.picture.ground.directory) {
             Some(("included", TextWords::LockedOutside { file: source.path.clone() }))
         } else if !source.path.starts_with(&self.picture.ground.directory) {
@@ -400,9 +394,16 @@ pub(crate) fn is_sexagesimal(text: &str) -> bool {
 enum Decider {
     Literal,
     /// One variable; `whole` when it gives nothing but the published port.
-    Variable { name: String, text: String, at: Range<usize>, whole: bool },
+    Variable {
+        name: String,
+        text: String,
+        at: Range<usize>,
+        whole: bool,
+    },
     /// Several parts together.
-    Mixed { variables: Vec<String> },
+    Mixed {
+        variables: Vec<String>,
+    },
 }
 
 /// How a published port is written.
