@@ -1,1 +1,3 @@
 //! The room `plan`.
+
+pub mod ripple;
