@@ -1,9 +1,9 @@
 //! Ripple: other places that name a moved port or its variable.
 //!
-//! Precision before recall: a wrong hit costs trust, a missed one costs a look at the README. A port counts where it is
-//! reached from outside: behind `localhost`, an address or a dotted name, or where a name says that it is one. It does
-//! not count on the container side: in `ports` and `expose`, as an image tag, or behind a host name of one label, which
-//! in `.env` and compose files is another service, or behind `0.0.0.0`, which there is an address to listen on. Comments do not count either.
+//! Precision before recall: a wrong hit costs trust, a missed one costs a look at the README. A port counts where it
+//! is reached from outside: behind `localhost`, an address or a dotted name, or where a name says that it is one. It
+//! does not count on the container side: in `ports` and `expose`, as an image tag, behind `0.0.0.0`, or behind a host
+//! name of one label, which in `.env` and compose files is another service. Comments do not count either.
 
 mod matching;
 mod stretches;
@@ -24,9 +24,9 @@ struct Wanted<'a> {
 }
 
 /// Returns the places in `texts` (absolute paths with contents) that name `variable` or `port`, in order, the first
-/// in each value or line, at most [`MAX_USES`]. Spans in `skip` (in bytes) are places that the move itself changes. Files are taken for
-/// what their names say: `.env` files, compose files (`.yml`, `.yaml`), else prose. Results hold names of keys and
-/// headings, never values.
+/// in each value or line, at most [`MAX_USES`]. Spans in `skip` (in bytes) are places that the move itself changes.
+/// Files are taken for what their names say: `.env` files, compose files (`.yml`, `.yaml`), else prose. Results hold
+/// names of keys and headings, never values.
 #[must_use]
 pub fn uses(
     variable: Option<&str>,

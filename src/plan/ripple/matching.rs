@@ -28,13 +28,10 @@ pub(super) fn variable<'a>(text: &'a [u8], name: &'a str, stretch: &'a Stretch) 
 
 /// Yields the offsets of the mentions of the port that count.
 pub(super) fn port<'a>(text: &'a [u8], port: &'a str, stretch: &'a Stretch) -> impl Iterator<Item = usize> + 'a {
+    let whole = stretch.ports == Ports::WholeValue && is_whole_value(text, port);
     let counts = move |(before, after): (&[u8], &[u8])| match stretch.ports {
         Ports::No => false,
-        Ports::BehindHost => stands_alone(before, after) && is_behind_host(before, false),
-        Ports::WholeValue => {
-            let whole = is_only_quotes(before) && is_only_quotes(after);
-            whole || stands_alone(before, after) && is_behind_host(before, false)
-        }
+        Ports::BehindHost | Ports::WholeValue => whole || stands_alone(before, after) && is_behind_host(before, false),
         Ports::Prose => {
             is_published_by_command(before, after)
                 || stands_alone(before, after)
@@ -56,8 +53,10 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-fn is_only_quotes(text: &[u8]) -> bool {
-    text.trim_ascii().iter().all(|byte| matches!(byte, b'"' | b'\''))
+fn is_whole_value(text: &[u8], port: &str) -> bool {
+    let quoted = text.trim_ascii();
+    let inner = |mark: &[u8]| quoted.strip_prefix(mark)?.strip_suffix(mark);
+    inner(b"\"").or(inner(b"'")).unwrap_or(quoted) == port.as_bytes()
 }
 
 /// Tells whether a number is not a part of a longer token: `18000`, `8000ms`, `8000.5`, `8000-8010`, `8000:80`.
