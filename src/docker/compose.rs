@@ -269,7 +269,7 @@ async fn within_silence<T>(future: impl Future<Output = std::io::Result<T>>) -> 
 async fn read_lines(
     mut stdout: impl AsyncRead + Unpin,
     mut stderr: impl AsyncRead + Unpin,
-    on_line: &mut dyn FnMut(&str),
+    on_line: &mut (dyn FnMut(&str) + Send),
 ) -> std::io::Result<()> {
     let mut buffers = [[0; 4096]; 2];
     let mut partial = [Vec::new(), Vec::new()];
@@ -294,7 +294,7 @@ async fn read_lines(
 }
 
 /// Cuts `bytes` into lines; what is not ended stays in `partial`. No bytes at all mean the end of the stream.
-fn split_lines(partial: &mut Vec<u8>, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
+fn split_lines(partial: &mut Vec<u8>, bytes: &[u8], on_line: &mut (dyn FnMut(&str) + Send)) {
     let mut end = |line: &mut Vec<u8>| {
         let text = String::from_utf8_lossy(line);
         if !text.trim().is_empty() {

@@ -320,7 +320,8 @@ impl Engine {
             self.start_container(&id).await.map_err(start_error)
         };
         if let Err(error) = started.await {
-            self.discard(&id).await?;
+            let cleared = self.discard(&id).await;
+            cleared.map_err(|left| left.with_kind(ErrorKind::Partial))?;
             return Err(error);
         }
         Ok(id)

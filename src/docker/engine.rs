@@ -176,9 +176,8 @@ fn explain(address: &Address, failure: &Failure) -> (u8, Error) {
     let shown = address.to_string();
     let missing = |words: DockerWords, hint: DockerWords| Error::new(ErrorKind::Missing, words).hint(hint);
     let by_socket = matches!(address, Address::Unix(_) | Address::Pipe(_));
-    if let Failure::Late(_, _) = failure {
-        let seconds = CONNECT_DEADLINE.as_secs();
-        return (3, missing(DockerWords::Hung { address: shown, seconds }, DockerWords::HungHint));
+    if let Failure::Late(_, seconds) = failure {
+        return (3, missing(DockerWords::Hung { address: shown, seconds: *seconds }, DockerWords::HungHint));
     }
     match failure.io().map(io::Error::kind) {
         Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) if by_socket => (0, no_socket(shown)),

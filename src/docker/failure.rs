@@ -45,7 +45,9 @@ pub(super) async fn within<T>(
 ) -> Result<T, Failure> {
     match tokio::time::timeout(deadline, future).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(Raw::RequestTimeoutError)) | Err(_) => Err(Failure::Late(call, deadline.as_secs())),
+        Ok(Err(Raw::RequestTimeoutError)) | Err(_) => {
+            Err(Failure::Late(call, deadline.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)))
+        }
         Ok(Err(raw)) => Err(Failure::Bad(call, raw)),
     }
 }

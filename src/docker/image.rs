@@ -152,7 +152,7 @@ impl Engine {
 
 fn unreadable(path: &Path, error: &io::Error) -> Error {
     let words = DockerWords::ProgramUnreadable { path: path.to_owned(), reason: error.to_string() };
-    Error::new(ErrorKind::Missing, words)
+    Error::new(ErrorKind::Missing, words).hint(DockerWords::ForeignEngineHint)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

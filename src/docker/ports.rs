@@ -21,6 +21,9 @@ const INSPECT_AT_ONCE: usize = 8;
 /// How long all inspections may take together; what is not inspected by then keeps what the list told.
 const INSPECT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The most ports of one stopped container that are listed: a range may be written as 1-65535, many times.
+const WANTED_LIMIT: usize = 65_535;
+
 impl Engine {
     /// Returns every container, running and stopped, with its ports.
     ///
@@ -144,7 +147,9 @@ fn published_later(bindings: &HashMap<String, Option<Vec<Binding>>>) -> Vec<Publ
                 continue;
             };
             let ip = host.host_ip.as_deref().filter(|ip| !ip.is_empty()).and_then(|ip| ip.parse().ok());
-            found.extend(range.ports().map(|host_port| Published { host_ip: ip, host_port, container_port, protocol }));
+            let left = WANTED_LIMIT.saturating_sub(found.len());
+            let wanted = range.ports().map(|host_port| Published { host_ip: ip, host_port, container_port, protocol });
+            found.extend(wanted.take(left));
         }
     }
     found.sort_by_key(|port| (port.host_port, port.container_port, port.protocol, port.host_ip));

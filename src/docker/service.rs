@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::address::hex;
-use super::engine::EngineIdentity;
+use super::engine::{EngineIdentity, EngineKind};
 use super::image::ImageRef;
 use super::{LABEL_CONFIG_HASH, LABEL_DIGEST, LABEL_DIRECTORY, LABEL_INSTANCE, USER_ID};
 use crate::model::Published;
@@ -40,7 +40,8 @@ const HEALTH_RETRIES: i64 = 3;
 /// The most threads: a tokio runtime has one a core and up to 512 blocking ones.
 const PIDS_LIMIT: i64 = 1024;
 
-/// The service's log on disk is at most three files of this size; the engine's default has no limit.
+/// The service's log on disk is at most three files of this size; Docker's default has no limit. Podman keeps its own
+/// log driver, which knows neither `json-file` nor a number of files.
 const LOG_SIZE: &str = "10m";
 
 /// A volume of ours and where the container sees it.
@@ -185,7 +186,8 @@ impl ServiceSpec {
             ..Mount::default()
         });
         let log = [("max-size", LOG_SIZE), ("max-file", "3")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let host_gateway = !self.host_network && engine.api != "1.40";
+        let docker = engine.kind == EngineKind::Docker;
+        let host_gateway = docker && !self.host_network && engine.api != "1.40";
         HostConfig {
             port_bindings: (!self.host_network).then_some(bindings),
             network_mode: self.host_network.then(|| "host".to_owned()),
@@ -199,7 +201,7 @@ impl ServiceSpec {
                 name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
                 maximum_retry_count: None,
             }),
-            log_config: Some(HostConfigLogConfig {
+            log_config: docker.then(|| HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
                 config: Some(log.into_iter().collect()),
             }),
@@ -241,7 +243,6 @@ fn write_sorted(value: &Value, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::engine::EngineKind;
     use super::*;
     use crate::model::{Port, Protocol};
 
