@@ -45,6 +45,22 @@ pub fn read(order: &ProjectOrder) -> Result<Option<LoadedProject>> {
     read_in(order, &order.directory, Snapshot::new(), Vec::new())
 }
 
+/// Finds the project that a verb on a launched service is about: the one of the directory, else the bundled one that was
+/// laid out in `bundled_directory`.
+///
+/// # Errors
+/// As [`read`]; `Missing` when there is neither.
+pub fn find(order: &ProjectOrder, bundled_directory: &Path) -> Result<LoadedProject> {
+    if let Some(loaded) = read(order)? {
+        return Ok(loaded);
+    }
+    let bundled = match order.directory_named || !order.files.is_empty() {
+        true => None,
+        false => read_in(order, bundled_directory, Snapshot::new(), Vec::new())?,
+    };
+    bundled.ok_or_else(|| no_project(&order.directory))
+}
+
 /// Reads the project, or lays out the bundled one in memory where there is none.
 ///
 /// # Errors
