@@ -1,6 +1,7 @@
 //! Linux: `sock_diag` beside netstat2, owners from `/proc`, rules from `/proc/sys`.
 
 mod cgroup;
+mod nat;
 mod open_files;
 mod owners;
 mod proc_net;
@@ -14,6 +15,7 @@ use std::thread;
 
 use rustix::process::{Pid, test_kill_process};
 
+pub(super) use nat::redirects;
 pub(super) use owners::owners;
 
 use super::rules::{PortRules, range};

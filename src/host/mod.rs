@@ -8,7 +8,6 @@ mod identity;
 mod probe;
 mod rules;
 mod sockets;
-#[cfg(any(target_os = "macos", windows, test))]
 mod tool;
 
 #[cfg(target_os = "linux")]
@@ -30,5 +29,5 @@ pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
 pub use probe::probe;
-pub use rules::{PortRules, note_on, port_rules};
+pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use sockets::{Look, Owners, sockets};
