@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use portwright::error::Error;
@@ -153,8 +154,11 @@ fn try_moves(request: &Request, snapshot: &Snapshot, project: &Project, style: E
                 let mut again = request.clone();
                 if style == EditStyle::InPlace {
                     check_bytes(&edited);
-                } else if !request.files.is_empty() {
-                    again.files.extend(edited.files.iter().map(|file| file.file.clone()));
+                }
+                for note in &edited.notes {
+                    if let Message::Text(TextWords::NoteAddFile { file }) = note {
+                        again.files = project.files.iter().cloned().chain([file.clone()]).collect();
+                    }
                 }
                 let reloaded = load_all(&mut again, &mut after).expect("still readable").expect("still there");
                 check_moved(project, &reloaded, &moved, to);
@@ -220,6 +224,80 @@ fn every_port_of_the_corpus_moves_alone_or_is_refused() {
 fn every_port_of_the_corpus_moves_by_an_override_file() {
     let Some(tally) = run(EditStyle::Override) else { return };
     assert!(tally.moved.values().sum::<usize>() > 100);
+}
+
+/// What `docker compose config --format json` says about the ports of every service.
+fn oracle(program: &Path, request: &Request) -> Option<BTreeMap<String, Vec<String>>> {
+    let mut command = Command::new(program);
+    command.current_dir(&request.directory).env_clear().envs(&request.shell).arg("--profile=*");
+    for file in &request.files {
+        command.arg("-f").arg(file);
+    }
+    let output = command.args(["config", "--format", "json"]).output().expect("a program to run");
+    if !output.status.success() {
+        return None;
+    }
+    let model: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a document");
+    let mut all = BTreeMap::new();
+    for (name, service) in model["services"].as_object().into_iter().flatten() {
+        let text = |port: &serde_json::Value, key: &str| port[key].as_str().unwrap_or_default().to_owned();
+        let ports = service["ports"].as_array().into_iter().flatten().filter(|port| port["protocol"] != "sctp");
+        let lines = ports.map(|port| {
+            let (ip, published, protocol) = (text(port, "host_ip"), text(port, "published"), text(port, "protocol"));
+            format!("{ip} {published} {} {protocol}", port["target"])
+        });
+        let mut lines: Vec<String> = lines.collect();
+        lines.sort();
+        all.insert(name.clone(), lines);
+    }
+    Some(all)
+}
+
+/// The same, as Portwright sees it.
+fn ours(project: &Project) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> =
+        project.services.iter().map(|service| (service.name.clone(), Vec::new())).collect();
+    for mapping in &project.mappings {
+        let ip = mapping.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let lines = all.get_mut(&mapping.service).expect("a service of the project");
+        for (step, container) in mapping.container.ports().enumerate() {
+            let published = match mapping.published {
+                PublishedPort::Fixed(range) => range.ports().nth(step).expect("as many").to_string(),
+                PublishedPort::AnyOf(range) => range.to_string(),
+                PublishedPort::Random => String::new(),
+            };
+            lines.push(format!("{ip} {published} {container} {}", mapping.protocol));
+        }
+    }
+    all.values_mut().for_each(|lines| lines.sort());
+    all
+}
+
+#[test]
+fn the_ports_are_those_that_docker_compose_renders() {
+    let Some(program) = std::env::var_os("PORTWRIGHT_COMPOSE_ORACLE").map(PathBuf::from) else {
+        println!("skipped: needs Docker Compose v2 (set PORTWRIGHT_COMPOSE_ORACLE to its program)");
+        return;
+    };
+    let Some(root) = corpus() else { return };
+    let (mut same, mut unread) = (0, 0);
+    for mut request in requests(&compose_files(&root)) {
+        let project = load_all(&mut request, &mut Snapshot::new());
+        let theirs = oracle(&program, &request);
+        match (project, theirs) {
+            (Ok(Some(project)), Some(theirs)) => {
+                assert_eq!(ours(&project), theirs, "{request:?}");
+                same += 1;
+            }
+            (project, theirs) => {
+                let (ours, theirs) = (project.map(|found| found.is_some()), theirs.is_some());
+                unread += usize::from(!matches!(ours, Ok(false)));
+                println!("not compared: {request:?}: ours {ours:?}, theirs {theirs}");
+            }
+        }
+    }
+    println!("{same} projects with the same ports, {unread} not compared");
+    assert!(same > 100);
 }
 
 #[test]
