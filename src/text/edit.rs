@@ -5,6 +5,8 @@
 
 mod overriding;
 mod proof;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -183,12 +185,7 @@ fn file_edit(file: PathBuf, before: Option<Vec<u8>>, after: Vec<u8>) -> Option<F
     (before.as_ref() != Some(&after)).then_some(FileEdit { file, before, after })
 }
 
-fn compose_edit(
-    before: &Analysis,
-    path: PathBuf,
-    snapshot: &Snapshot,
-    splices: &Splices,
-) -> Result<Option<FileEdit>> {
+fn compose_edit(before: &Analysis, path: PathBuf, snapshot: &Snapshot, splices: &Splices) -> Result<Option<FileEdit>> {
     let source = before.picture.rendered.sources.iter().find(|source| source.path == path);
     let (Some(source), Some(Some(bytes))) = (source, snapshot.get(&path)) else {
         return Err(Error::new(ErrorKind::Internal, TextWords::LostSource));

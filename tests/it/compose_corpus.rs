@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use portwright::error::Error;
-use portwright::model::{Lever, Mapping, MappingId, Move, Port, Project, PublishedPort};
+use portwright::model::{Lever, Mapping, MappingId, Move, Port, PortRange, Project, PublishedPort};
 use portwright::text::edit::{EditRequest, EditStyle, Edited, edit};
 use portwright::text::project::{Loaded, Request, Snapshot, load};
 use portwright::words::Message;
@@ -36,7 +36,7 @@ fn compose_files(root: &Path) -> Vec<PathBuf> {
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
                 open.push(path);
-            } else if name.contains("compose") && (name.ends_with(".yml") || name.ends_with(".yaml")) {
+            } else if name.contains("compose") && path.extension().is_some_and(|end| end == "yml" || end == "yaml") {
                 found.push(path);
             }
         }
@@ -105,7 +105,7 @@ fn check_moved(before: &Project, after: &Project, moved: &[MappingId], to: Port)
     for (at, (one, two)) in before.mappings.iter().zip(&after.mappings).enumerate() {
         assert_eq!(rest(one), rest(two));
         if moved.contains(&MappingId(at)) {
-            assert_eq!(two.published.range().map(|range| range.first()), Some(to));
+            assert_eq!(two.published.range().map(PortRange::first), Some(to));
         } else {
             assert_eq!(one.published, two.published);
         }
@@ -145,8 +145,8 @@ fn try_moves(request: &Request, snapshot: &Snapshot, project: &Project, style: E
                 project.mappings.iter().position(own).map(MappingId).into_iter().collect()
             }
         };
-        let moves = [Move { mappings: moved.clone(), from: range.first(), to }];
-        match edit(&EditRequest { request, snapshot, project, moves: &moves, style }) {
+        let plan = [Move { mappings: moved.clone(), from: range.first(), to }];
+        match edit(&EditRequest { request, snapshot, project, moves: &plan, style }) {
             Ok(edited) => {
                 assert!(!edited.files.is_empty());
                 let mut after = snapshot.clone();
@@ -195,7 +195,8 @@ fn run(style: EditStyle) -> Option<Tally> {
         match load_all(&mut request, &mut snapshot) {
             Ok(Some(project)) => {
                 tally.projects += 1;
-                let nothing = EditRequest { request: &request, snapshot: &snapshot, project: &project, moves: &[], style };
+                let nothing =
+                    EditRequest { request: &request, snapshot: &snapshot, project: &project, moves: &[], style };
                 assert_eq!(edit(&nothing).expect("nothing to do"), Edited::default());
                 try_moves(&request, &snapshot, &project, style, &mut tally);
             }
@@ -269,7 +270,9 @@ fn ours(project: &Project) -> BTreeMap<String, Vec<String>> {
             lines.push(format!("{ip} {published} {container} {}", mapping.protocol));
         }
     }
-    all.values_mut().for_each(|lines| lines.sort());
+    for lines in all.values_mut() {
+        lines.sort();
+    }
     all
 }
 

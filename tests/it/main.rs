@@ -1,5 +1,5 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
-mod dotenv_corpus;
-
+#[cfg(test)]
 mod compose_corpus;
+mod dotenv_corpus;

@@ -63,7 +63,8 @@ fn port_lines(before: &Analysis, goal: &Goal<'_>, goals: &[Goal<'_>]) -> Result<
         let moved = goals.iter().find(|other| other.service == goal.service && other.index == index);
         port_line(entry, moved.map(|goal| goal.ports)).ok_or_else(|| {
             let at = goal.mapping.source.clone();
-            let words = TextWords::OverrideHasService { file: at.file, line: at.line, service: goal.service.to_owned() };
+            let words =
+                TextWords::OverrideHasService { file: at.file, line: at.line, service: goal.service.to_owned() };
             Error::new(ErrorKind::Refused, words)
         })
     };

@@ -89,9 +89,11 @@ fn differences(left: &Value, right: &Value, found: &mut BTreeSet<(String, String
             left.iter().zip(right).try_for_each(|(left, right)| differences(left, right, found))
         }
         (Value::Mapping(left), Value::Mapping(right)) if left.len() == right.len() => {
-            left.iter().zip(right).try_for_each(|((key, left), (other, right))| {
-                if key == other { differences(left, right, found) } else { None }
-            })
+            left.iter().zip(right).try_for_each(
+                |((key, left), (other, right))| {
+                    if key == other { differences(left, right, found) } else { None }
+                },
+            )
         }
         (Value::Tagged(left), Value::Tagged(right)) if left.tag == right.tag => {
             differences(&left.value, &right.value, found)

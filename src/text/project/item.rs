@@ -187,12 +187,7 @@ impl Expander<'_> {
         Ok(Item { value, origin: Origin { source: self.index, node, via }, mark })
     }
 
-    fn mapping(
-        &mut self,
-        entries: &[(NodeId, NodeId)],
-        via: Via,
-        depth: usize,
-    ) -> Result<BTreeMap<String, Item>> {
+    fn mapping(&mut self, entries: &[(NodeId, NodeId)], via: Via, depth: usize) -> Result<BTreeMap<String, Item>> {
         let file = Rc::clone(&self.source.file);
         let mut own = BTreeMap::new();
         let mut merged = Vec::new();
@@ -211,30 +206,9 @@ impl Expander<'_> {
         for value in merged {
             let found = self.expand(value, Via::Merge, depth + 1)?;
             let at = self.source.spot(value);
-            self.merge_into(&mut own, found, &at)?;
+            merge_into(&mut own, found, &at)?;
         }
         Ok(own)
-    }
-
-    /// Adds what a merge key brings: what is there already stays.
-    fn merge_into(&self, own: &mut BTreeMap<String, Item>, found: Item, at: &SourceSpot) -> Result<()> {
-        match found.value {
-            Value::Map(entries) => {
-                for (key, item) in entries {
-                    if let Entry::Vacant(place) = own.entry(key) {
-                        place.insert(item);
-                    }
-                }
-                Ok(())
-            }
-            Value::List(items) if items.iter().all(|item| item.map().is_some()) => {
-                items.into_iter().try_for_each(|item| self.merge_into(own, item, at))
-            }
-            _ => {
-                let words = TextWords::MergeNotMapping { file: at.file.clone(), line: at.line, column: at.column };
-                Err(Error::new(ErrorKind::Refused, words))
-            }
-        }
     }
 
     fn scalar(&mut self, node: NodeId, text: &str, style: ScalarStyle) -> Result<Value> {
@@ -255,13 +229,32 @@ impl Expander<'_> {
     }
 }
 
+/// Adds what a merge key brings: what is there already stays.
+fn merge_into(own: &mut BTreeMap<String, Item>, found: Item, at: &SourceSpot) -> Result<()> {
+    match found.value {
+        Value::Map(entries) => {
+            for (key, item) in entries {
+                if let Entry::Vacant(place) = own.entry(key) {
+                    place.insert(item);
+                }
+            }
+            Ok(())
+        }
+        Value::List(items) if items.iter().all(|item| item.map().is_some()) => {
+            items.into_iter().try_for_each(|item| merge_into(own, item, at))
+        }
+        _ => {
+            let words = TextWords::MergeNotMapping { file: at.file.clone(), line: at.line, column: at.column };
+            Err(Error::new(ErrorKind::Refused, words))
+        }
+    }
+}
+
 fn template_error(at: &SourceSpot, error: TemplateError) -> Error {
     let (file, line, column) = (at.file.clone(), at.line, at.column);
     match error {
-        TemplateError::Invalid { .. } => {
-            Error::new(ErrorKind::Refused, TextWords::BadTemplate { file, line, column })
-                .hint(TextWords::HintDoubleDollar)
-        }
+        TemplateError::Invalid { .. } => Error::new(ErrorKind::Refused, TextWords::BadTemplate { file, line, column })
+            .hint(TextWords::HintDoubleDollar),
         TemplateError::Required { name, message_from_author } => {
             let why = message_from_author;
             let hint = TextWords::HintSetVariable { name: name.clone() };

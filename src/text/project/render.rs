@@ -90,7 +90,7 @@ impl<'r, 'a> Renderer<'r, 'a> {
         let mut written = None;
         for path in &ground.files {
             let file = self.parse(path)?;
-            written = file.documents().iter().filter_map(|root| name_key(&file, *root)).last().or(written);
+            written = file.documents().iter().filter_map(|root| name_key(&file, *root)).next_back().or(written);
         }
         let lookup = |name: &str| ground.env.get(name).cloned();
         let expanded = written.and_then(|text| Template::parse(&text).ok()?.expand(&lookup).ok());
@@ -127,8 +127,7 @@ impl<'r, 'a> Renderer<'r, 'a> {
         self.sources.push(source.clone());
         let mut documents = Vec::new();
         for root in file.documents() {
-            let mut expander =
-                Expander { source: &source, index, count: &mut self.count, unset: &mut self.unset };
+            let mut expander = Expander { source: &source, index, count: &mut self.count, unset: &mut self.unset };
             let item = expander.document(*root)?;
             if item.map().is_none() {
                 let at = source.spot(*root);
@@ -140,19 +139,12 @@ impl<'r, 'a> Renderer<'r, 'a> {
     }
 
     fn spot(&self, origin: Origin) -> SourceSpot {
-        self.sources.get(origin.source).map_or_else(
-            || SourceSpot { file: PathBuf::new(), line: 1, column: 1 },
-            |source| source.spot(origin.node),
-        )
+        self.sources
+            .get(origin.source)
+            .map_or_else(|| SourceSpot { file: PathBuf::new(), line: 1, column: 1 }, |source| source.spot(origin.node))
     }
 
-    fn with_includes(
-        &mut self,
-        mut item: Item,
-        path: &Path,
-        scope: &Rc<Scope>,
-        including: &[PathBuf],
-    ) -> Result<Item> {
+    fn with_includes(&mut self, mut item: Item, path: &Path, scope: &Rc<Scope>, including: &[PathBuf]) -> Result<Item> {
         let Value::Map(entries) = &mut item.value else { return Ok(item) };
         let Some(includes) = entries.remove("include").filter(|includes| !includes.is_null()) else {
             return Ok(item);
@@ -296,7 +288,9 @@ impl<'r, 'a> Renderer<'r, 'a> {
         for section in ["secrets", "configs"] {
             let Some(Value::Map(parts)) = entries.get_mut(section).map(|item| &mut item.value) else { continue };
             for part in parts.values_mut() {
-                let Some(name) = part.get("environment").filter(|name| name.text().is_some()).cloned() else { continue };
+                let Some(name) = part.get("environment").filter(|name| name.text().is_some()).cloned() else {
+                    continue;
+                };
                 let value = self.value_of(&name, name.text().unwrap_or_default());
                 if let Value::Map(keys) = &mut part.value {
                     keys.insert("content".to_owned(), name.with_value(value));
