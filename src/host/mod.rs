@@ -34,7 +34,7 @@ pub use identity::{
 };
 pub use probe::probe;
 pub use process::{ProcessMark, detach, kill, terminate};
+pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use rules::{PortRules, note_on, port_rules};
 pub use signals::{StopSignals, open_to_others};
-pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use sockets::{Look, Owners, sockets};

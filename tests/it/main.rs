@@ -11,4 +11,5 @@ mod talk;
 #[cfg(unix)]
 mod talk_terminal;
 
+#[cfg(test)]
 mod compose_corpus;
