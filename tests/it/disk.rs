@@ -58,10 +58,14 @@ impl Fixture {
         fs::read_to_string(self.project.join(name)).unwrap_or_else(|_| "(absent)".to_owned())
     }
 
-    pub(crate) fn open(&self) -> ProjectState {
+    pub(crate) fn try_open(&self) -> Result<ProjectState, Error> {
         let state = self.state.clone();
         let dirs = Dirs { state, data: self.root().join("data"), config: self.root().join("config") };
-        ProjectState::open(&dirs, &self.project).unwrap()
+        ProjectState::open(&dirs, &self.project)
+    }
+
+    pub(crate) fn open(&self) -> ProjectState {
+        self.try_open().unwrap()
     }
 
     /// The names in the project's folder, sorted.
@@ -92,8 +96,12 @@ impl Fixture {
     }
 }
 
+pub(crate) fn try_lock(state: &ProjectState) -> Result<ProjectLock, Error> {
+    state.lock("test", Duration::from_secs(10), &mut |_| ())
+}
+
 pub(crate) fn lock(state: &ProjectState) -> ProjectLock {
-    state.lock("test", Duration::from_secs(10), &mut |_| ()).unwrap()
+    try_lock(state).unwrap()
 }
 
 pub(crate) fn at(seconds: u64) -> SystemTime {

@@ -1,3 +1,4 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+mod crash;
 mod disk;
