@@ -45,7 +45,12 @@ impl ProjectState {
         let name: String = Digest::of(bytes).to_hex().chars().take(32).collect();
         let projects = dirs.state.join("projects");
         let folder = projects.join(name);
-        create_private_folder(&folder)?;
+        if folder.symlink_metadata().is_err() {
+            create_private_folder(&folder)?;
+            for made_in in folder.ancestors().skip(1).take(3) {
+                os::sync_folder(made_in).map_err(|error| failure(&error, made_in))?;
+            }
+        }
         for path in [&dirs.state, &projects, &folder] {
             let metadata = path.metadata().map_err(|error| failure(&error, path))?;
             if !metadata.is_dir() || !os::is_private(&metadata) {

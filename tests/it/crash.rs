@@ -51,7 +51,7 @@ impl Scenario {
     }
 
     fn fixture(self) -> Fixture {
-        let fixture = Fixture::new();
+        let fixture = Fixture::in_memory();
         if self != Self::Apply {
             fs::hard_link(fixture.project.join(".env"), fixture.root().join("second-name")).unwrap();
         }
@@ -305,7 +305,8 @@ fn a_journal_cut_at_any_byte_is_refused_and_touches_nothing() {
     }
     fs::write(&path, &whole).unwrap();
     let recovered = state.recover(&lock(&state)).unwrap().unwrap();
-    assert_eq!((recovered.direction, recovered.note, recovered.files.len()), (Direction::Forward, note(), 3));
+    assert_eq!((recovered.direction, recovered.note.clone(), recovered.files.len()), (Direction::Forward, note(), 3));
+    assert!(recovered.message().to_string().contains("was finished"));
     assert_eq!(shape(&fixture), Shape::New);
 }
 

@@ -28,7 +28,17 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::in_folder(&std::env::temp_dir())
+    }
+
+    /// A fixture in memory where the system has such a folder: hundreds of them are not slowed down by a busy disk.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::in_folder(memory) } else { Self::new() }
+    }
+
+    fn in_folder(folder: &Path) -> Self {
+        let root = tempfile::tempdir_in(folder).unwrap();
         let mut fixture = Self::at(root.path());
         fixture.root = Some(root);
         fixture.lay_out();
@@ -271,6 +281,7 @@ fn a_file_with_two_names_is_overwritten_in_place_and_says_so() {
     fs::hard_link(fixture.project.join(".env"), fixture.root().join("second")).unwrap();
     let run = fixture.apply(&[edit(".env", OLD_ENV, NEW_ENV)]).unwrap().unwrap();
     assert!(run.files[0].in_place);
+    assert!(run.warnings()[0].to_string().contains("overwritten in place"));
     assert_eq!(fs::read_to_string(fixture.root().join("second")).unwrap(), NEW_ENV);
     fixture.undo().unwrap();
     assert_eq!(fs::read_to_string(fixture.root().join("second")).unwrap(), OLD_ENV);
