@@ -77,7 +77,7 @@ impl ProjectState {
     /// Takes the lock of the project, waiting up to `patience` (the contract's default is 10 s); `on_wait` is told who is
     /// waited for. Busy when the holder outlasts the patience.
     pub fn lock(&self, verb: &str, patience: Duration, on_wait: &mut dyn FnMut(&Holder)) -> Result<ProjectLock> {
-        lock::take((&self.folder, &self.directory), verb, patience, on_wait)
+        lock::take(self, verb, patience, on_wait)
     }
 
     /// Returns the receipt of the last run, which `undo` would take back; `None` when there is nothing to undo.

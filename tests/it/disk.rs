@@ -429,6 +429,32 @@ fn a_file_that_is_a_mount_of_its_own_is_overwritten_in_place() {
     assert_eq!(fs::read_to_string(fixture.root().join("host.env")).unwrap(), OLD_ENV);
 }
 
+/// Plays the process whose project lies on a disk of 64 KiB; an ordinary run has nothing to do here.
+#[test]
+fn role_of_a_process_with_a_full_disk() {
+    let Some(fixture) = my_fixture("full") else { return };
+    fixture.lay_out();
+    let large = "#".repeat(100_000);
+    fixture.assert_refused(edit(".env", OLD_ENV, &large), ErrorKind::Missing, "no space left for");
+    fs::hard_link(fixture.project.join(".env"), fixture.project.join("second")).unwrap();
+    fixture.assert_refused(edit(".env", OLD_ENV, &large), ErrorKind::Missing, "no space left for");
+    assert_eq!(fixture.text(".env"), OLD_ENV);
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_bytes_also_where_they_are_overwritten_in_place() {
+    let fixture = Fixture::new();
+    let script = "mount -t tmpfs -o size=64k none project && exec \"$@\"";
+    let probe = ["unshare", "-m", "sh", "-c", script, "sh", "true"];
+    let works = Command::new(probe[0]).args(&probe[1..]).current_dir(fixture.root()).output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        return skip("the right to mount (root) and unshare");
+    }
+    let mut command = in_role(&probe[..6], "disk::role_of_a_process_with_a_full_disk", "full", &fixture);
+    let output = command.current_dir(fixture.root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 /// Plays an unprivileged user; an ordinary run has nothing to do here.
 #[test]
 fn role_of_an_unprivileged_user() {
