@@ -1,5 +1,8 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+#[cfg(unix)]
+mod crash;
+#[cfg(unix)]
 mod disk;
 mod docker_engine;
 mod docker_fake;
