@@ -7,6 +7,7 @@ mod attribute;
 mod identity;
 mod probe;
 mod rules;
+mod signals;
 mod sockets;
 #[cfg(any(target_os = "macos", windows, test))]
 mod tool;
@@ -31,4 +32,5 @@ pub use identity::{
 };
 pub use probe::probe;
 pub use rules::{PortRules, note_on, port_rules};
+pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};
