@@ -48,8 +48,9 @@ const BANNED: [&str; 6] = ["TODO", "FIXME", "#[allow(", "#[ignore", "unimplement
 /// A file longer than this is no longer one thing; tests beside the code count.
 const FILE_LINES_MAX: usize = 900;
 
-/// The longest line, as rustfmt is set; texts of the catalogue may be longer.
-const LINE_COLUMNS_MAX: usize = 120;
+/// The longest line. rustfmt keeps code to 120 columns and leaves attributes and literals alone, which may be a little
+/// longer; texts of the catalogue and captured data of tests are as long as they are.
+const LINE_COLUMNS_MAX: usize = 130;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -207,7 +208,10 @@ fn files_and_lines_keep_their_size() {
         if room(&path) == "words" {
             continue;
         }
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.chars().count() > LINE_COLUMNS_MAX) {
+        let tests_from = text.find("\nmod tests {").unwrap_or(text.len());
+        for (index, line) in
+            text[..tests_from].lines().enumerate().filter(|(_, line)| line.chars().count() > LINE_COLUMNS_MAX)
+        {
             broken.push(format!("{path}:{}: {} columns", index + 1, line.chars().count()));
         }
     }
@@ -229,7 +233,7 @@ fn texts_for_people_live_in_the_catalogue() {
         if room(&path) == "words" {
             continue;
         }
-        let tests_from = text.find("#[cfg(test)]").unwrap_or(text.len());
+        let tests_from = text.find("\nmod tests {").unwrap_or(text.len());
         for (number, _) in code(&text[..tests_from]).filter(|(_, line)| han(line)) {
             broken.push(format!("{path}:{number}: Chinese text outside src/words"));
         }

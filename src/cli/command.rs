@@ -18,7 +18,7 @@ pub fn command(lang: Lang) -> Command {
     localise(Arguments::command(), "", lang).max_term_width(HELP_WIDTH_MAX)
 }
 
-/// Puts the texts of `command` and of everything below it in place; `path` is its name below the root (`tunnel server`).
+/// Puts the texts of `command` and of everything below it in place; `path` is its name below the root.
 fn localise(command: Command, path: &str, lang: Lang) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let usage = usage(&command, path, lang);

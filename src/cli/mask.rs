@@ -18,8 +18,8 @@ pub(super) struct Mask<'a> {
 const SECRET_PARTS: [&str; 10] =
     ["password", "passwd", "passphrase", "secret", "token", "credential", "auth", "apikey", "private", "dsn"];
 
-/// Ends of a name that make its value a secret: too short to be looked for everywhere.
-const SECRET_ENDS: [&str; 5] = ["key", "keys", "pwd", "pass", "_pw"];
+/// Words of a name, or its end, that make its value a secret: too short to be looked for everywhere.
+const SECRET_WORDS: [&str; 5] = ["key", "keys", "pwd", "pass", "pw"];
 
 impl Mask<'_> {
     /// Returns the lines of `file` with their secrets hidden, one for each.
@@ -59,7 +59,7 @@ impl Mask<'_> {
         }
     }
 
-    /// A line that assigns nothing: a comment, which may hold a disabled assignment, or a bare name.
+    /// A line that assigns nothing: empty, a comment, which may hold a disabled assignment, or something odd.
     fn loose(self, line: &str) -> String {
         if is_comment(line) {
             let body = line.trim_start().trim_start_matches('#');
@@ -72,7 +72,7 @@ impl Mask<'_> {
                 None => self.inline(line),
             };
         }
-        if line.trim().chars().all(is_name) { line.to_owned() } else { self.sign.to_owned() }
+        if line.trim().is_empty() { line.to_owned() } else { self.sign.to_owned() }
     }
 
     /// In YAML the values of keys and variables that look secret are hidden, with the lines that continue them.
@@ -146,9 +146,11 @@ impl Mask<'_> {
     /// Tells whether a name looks like that of a secret. What names a port is none: ports are what is shown here.
     fn is_secret(self, name: &str) -> bool {
         let small = name.to_ascii_lowercase();
-        let names_port = small.split(['_', '-', '.']).any(|part| part == "port" || part == "ports");
-        let looks_secret =
-            SECRET_PARTS.iter().any(|part| small.contains(part)) || SECRET_ENDS.iter().any(|end| small.ends_with(end));
+        let mut words = small.split(['_', '-', '.']);
+        let looks_secret = SECRET_PARTS.iter().any(|part| small.contains(part))
+            || ["key", "pass"].iter().any(|end| small.ends_with(end))
+            || words.clone().any(|word| SECRET_WORDS.contains(&word));
+        let names_port = words.next_back().is_some_and(|word| word == "port" || word == "ports");
         looks_secret && !names_port && !self.shown.iter().any(|shown| shown == name)
     }
 }
@@ -197,16 +199,16 @@ fn yaml_key(line: &str) -> Option<YamlKey<'_>> {
 /// value follows. A flag (`--token abc`) may be followed by its value without any sign.
 fn value_after(after: &str, flag: bool) -> Option<(&str, &str)> {
     let signs = after.trim_start_matches(['"', '\'']).trim_start();
-    let value = match signs.strip_prefix([':', '=']) {
-        Some(value) => value.trim_start(),
-        None if flag => after.trim_start_matches(['"', '\'', ',', ' ']),
+    let (value, one_word) = match signs.strip_prefix([':', '=']) {
+        Some(value) => (value.trim_start(), signs.starts_with('=')),
+        None if flag => (after.trim_start_matches(['"', '\'', ',', ' ']), true),
         None => return None,
     };
     let quote = value.chars().next().filter(|first| "\"'".contains(*first));
     let inner = quote.map_or(value, |quote| value.strip_prefix(quote).unwrap_or(value));
     let ends = |letter: char| match quote {
         Some(quote) => letter == quote,
-        None => letter.is_whitespace() || ",}]\"'".contains(letter),
+        None => (one_word && letter.is_whitespace()) || ",}]\"'".contains(letter),
     };
     let (hidden, tail) = inner.split_at(inner.find(ends).unwrap_or(inner.len()));
     let lead = after.strip_suffix(inner)?;
@@ -252,21 +254,25 @@ mod tests {
 
     #[test]
     fn only_the_moved_variable_of_an_env_file_is_shown() {
-        let text = "# the ports\nPORT=8000\nexport KEY='s3cret'\nEMPTY=\nBARE\n#OLD=s3cret\nCERT=\"-----\ns3cret=1\nend\"\n\
+        let text = "# the ports\nPORT=8000\nexport KEY='s3cret'\nEMPTY=\ns3cret\n#OLD=s3cret\nCERT=\"-----\n\
+                    s3cret=1\nend\"\n\
                     NEXT: s3cret\ns3cret line";
         assert_eq!(
             masked(".env", text, &["PORT"]),
-            "# the ports\nPORT=8000\nexport KEY=***\nEMPTY=\nBARE\n#OLD=***\nCERT=***\n***\n***\nNEXT:***\n***"
+            "# the ports\nPORT=8000\nexport KEY=***\nEMPTY=\n***\n#OLD=***\nCERT=***\n***\n***\nNEXT:***\n***"
         );
         assert_eq!(masked("prod.vars", "URL=http://u:s3cret@h:80/", &["URL"]), "URL=http://***@h:80/");
     }
 
     #[test]
     fn secret_looking_values_of_a_compose_file_are_hidden() {
-        let text = "    environment:\n      DB_PASSWORD: s3cret phrase\n      - API_KEY=s3cret\n      - \"TOKEN=s3cret\"\n\
+        let text = "    environment:\n      DB_PASSWORD: s3cret phrase\n      - API_KEY=s3cret\n\
+                    \x20     - \"TOKEN=s3cret\"\n\
                     \x20     URL: postgres://u:s3cret@db:5432/x\n    command: run --token s3cret --port 80\n\
                     \x20   entrypoint: [\"--api-key\", \"s3cret\", \"x\"]\n    labels: {auth_token: s3cret, port: 80}\n\
-                    \x20   x: ${DB_PASSWORD:-s3cret}\n    private_key: |\n      s3cret\n\n      s3cret\n    image: web";
+                    \x20   x: ${DB_PASSWORD:-s3cret}\n    private_key: |\n      s3cret\n\n      s3cret\n\
+                    \x20   healthcheck: curl -H \"Authorization: Bearer s3cret\" -u x\n\
+                    \x20   env: AWS_ACCESS_KEY_ID=s3cret\n    image: web";
         let shown = masked("compose.yaml", text, &[]);
         assert!(!shown.contains("s3cret"), "{shown}");
         for kept in ["DB_PASSWORD: ***", "--port 80", "port: 80}", "@db:5432/x", "\n    image: web", "\"x\"]"] {

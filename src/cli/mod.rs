@@ -2,17 +2,26 @@
 //! containers.
 
 pub mod args;
+mod check;
 pub mod command;
 pub mod diff;
 pub mod environment;
 pub mod error;
 pub mod escape;
+pub mod interrupt;
 pub mod json;
 mod mask;
 pub mod output;
+pub mod progress;
+pub mod prompt;
+mod quick_start;
+pub mod report;
+mod runtime;
+mod scan;
 pub mod table;
 mod usage;
 mod values;
+mod wishes;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -21,7 +30,9 @@ use clap::FromArgMatches as _;
 use clap::error::ErrorKind as ClapKind;
 
 pub use args::Arguments;
+use args::Verb;
 pub use environment::Environment;
+pub use interrupt::Interrupt;
 pub use output::Talk;
 pub use values::port as read_port;
 
@@ -51,19 +62,31 @@ impl From<Ending> for ExitCode {
 pub fn run(raw: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
     let raw = help_as_flag(raw.collect());
     let lang = environment.lang(&raw);
-    match parse(&raw, lang) {
+    // JSON is never translated, and clap's findings name arguments as the command shows them.
+    let command_lang = if environment::typed_globals(&raw).json { Lang::En } else { lang };
+    match parse(&raw, command_lang) {
         Ok(arguments) => {
             let talk = Talk::new(lang, &arguments.global, environment);
             let verb = arguments.verb.name();
-            finish(&talk, verb, dispatch(&arguments, &talk, environment))
+            finish(&talk, verb, guarded(|| dispatch(&arguments, &talk, environment)))
         }
-        Err(finding) => refuse(&finding, &raw, lang, environment),
+        Err(finding) => refuse(&finding, &raw, command_lang, environment),
     }
 }
 
-fn dispatch(arguments: &Arguments, _talk: &Talk, _environment: &Environment) -> Result<Ending> {
-    let verb = arguments.verb.name().to_owned();
-    Err(Error::new(ErrorKind::Missing, CliWords::VerbNotReady { verb }))
+fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Result<Ending> {
+    match &arguments.verb {
+        Verb::QuickStart(typed) => quick_start::run(arguments, typed, talk, environment),
+        Verb::Check(typed) => check::run(arguments, typed, talk, environment),
+        Verb::Scan(typed) => scan::run(arguments, typed, talk, environment),
+        verb => Err(Error::new(ErrorKind::Missing, CliWords::VerbNotReady { verb: verb.name().to_owned() })),
+    }
+}
+
+/// Turns a panic, which is always a bug of ours, into an error with the exit code of one.
+fn guarded(verb: impl FnOnce() -> Result<Ending>) -> Result<Ending> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(verb));
+    caught.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, CliWords::Panicked)))
 }
 
 fn finish(talk: &Talk, verb: &str, result: Result<Ending>) -> ExitCode {
@@ -95,13 +118,12 @@ fn refuse(finding: &clap::Error, raw: &[OsString], lang: Lang, environment: &Env
             ExitCode::from(ErrorKind::Usage.exit_code())
         }
         _ => {
-            // JSON is never translated, and the usage line is text of this command.
-            let mut command = command::command(if talk.json { Lang::En } else { lang });
+            let mut command = command::command(lang);
             command.build();
             let words: Vec<String> = raw.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
             let path = usage::typed_path(&command, &words);
             let error = usage::error(finding, &mut command, &path);
-            finish(&talk, path.first().map_or("portwright", String::as_str), Err(error))
+            finish(&talk, path.first().map_or("error", String::as_str), Err(error))
         }
     }
 }
@@ -113,4 +135,22 @@ fn help_as_flag(mut raw: Vec<OsString>) -> Vec<OsString> {
         raw.push("--help".into());
     }
     raw
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_bug_of_ours_with_exit_code_1() {
+        let error = guarded(|| panic!("on purpose")).expect_err("an error");
+        assert_eq!((error.kind(), error.kind().exit_code()), (ErrorKind::Internal, 1));
+    }
+
+    #[test]
+    fn help_before_a_verb_is_the_help_of_that_verb() {
+        let line = |text: &str| text.split_whitespace().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(help_as_flag(line("portwright help tunnel server")), line("portwright tunnel server --help"));
+        assert_eq!(help_as_flag(line("portwright scan --process help")), line("portwright scan --process help"));
+    }
 }

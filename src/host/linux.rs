@@ -8,7 +8,9 @@ mod sock_diag;
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::thread;
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -24,13 +26,21 @@ use crate::words::host::HostWords;
 const BIND_SERVICE: u32 = 10;
 /// The first kernel that lists bound sockets (`TCP_BOUND_INACTIVE`).
 const LISTS_BOUND: (u32, u32) = (6, 8);
+/// What engines mount into a container to give it names and addresses.
+const ENGINE_MOUNTS: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 /// The kernel's default of `ip_unprivileged_port_start`.
 const UNPRIVILEGED: u16 = 1024;
 
 /// Completes the rows of netstat2: adds the sockets that it does not ask for, and fills in what it does not tell.
-pub(super) fn complete(table: Table, unseen: &mut Vec<Unseen>) -> Result<Vec<Row>, Message> {
-    let states = if table.trouble.is_none() { sock_diag::LISTENING_AND_BOUND } else { sock_diag::EVERY_STATE };
-    let diag = sock_diag::list(states);
+pub(super) fn complete(netstat: impl FnOnce() -> Table, unseen: &mut Vec<Unseen>) -> Result<Vec<Row>, Message> {
+    let (table, mut diag) = thread::scope(|scope| {
+        let diag = scope.spawn(|| sock_diag::list(sock_diag::LISTENING_AND_BOUND));
+        let table = netstat();
+        (table, diag.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+    });
+    if table.trouble.is_some() {
+        diag = sock_diag::list(sock_diag::EVERY_STATE);
+    }
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     if diag.is_err() || version(&release).is_some_and(|version| version < LISTS_BOUND) {
         unseen.push(Unseen { what: "bound-sockets", why: HostWords::BoundSocketsUnseen { release }.into() });
@@ -121,10 +131,18 @@ pub(super) fn boot_id() -> Option<String> {
     Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
 
-/// Looks for the marks of Docker and Podman, and for a container's cgroup around process 1.
+/// Looks for the marks of Docker and Podman, and for a container's cgroup around process 1. A mark alone may be left
+/// over in a disk that was made from an image, so a file that engines mount has to be there, too.
 pub(super) fn in_container() -> bool {
-    ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists())
-        || cgroup::container_of(1).is_some()
+    let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists());
+    let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    marked && engine_mounts(&mounts()) || cgroup::container_of(1).is_some()
+}
+
+/// Tells whether one of the files that every engine mounts over those of the image is a mount.
+fn engine_mounts(mountinfo: &str) -> bool {
+    let place = |line: &str| line.split(' ').nth(4).is_some_and(|place| ENGINE_MOUNTS.contains(&place));
+    mountinfo.lines().any(place)
 }
 
 /// Reads the start in clock ticks since the start of the system; `None` for one that has ended and waits for its parent.
@@ -172,6 +190,13 @@ mod tests {
         assert_eq!(may_bind_all("CapPrm:\tffff\nCapEff:\t0000000000000400\n"), Some(true));
         assert_eq!(may_bind_all("CapEff:\t000001fffffffbff\n"), Some(false));
         assert_eq!(may_bind_all("Name:\tcat\n"), None);
+    }
+
+    #[test]
+    fn a_left_over_mark_does_not_make_a_container() {
+        assert!(!engine_mounts("27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"));
+        let docker = "650 640 254:0 /var/lib/docker/containers/2189/hosts /etc/hosts rw - ext4 /dev/vda rw\n";
+        assert!(engine_mounts(docker));
     }
 
     #[test]

@@ -79,23 +79,20 @@ mod fetch {
     const SYSCTL: &str = "/usr/sbin/sysctl";
 
     /// Completes the rows of netstat2 by those of `netstat`, which shows the sockets of all users.
-    pub(in crate::host) fn complete(table: Table, unseen: &mut Vec<Unseen>) -> Result<Vec<Row>, Message> {
+    pub(in crate::host) fn complete(
+        netstat: impl FnOnce() -> Table,
+        unseen: &mut Vec<Unseen>,
+    ) -> Result<Vec<Row>, Message> {
+        let table = netstat();
         let listed = ["tcp", "udp"].map(|protocol| output_of(Path::new(NETSTAT), &["-an", "-p", protocol]));
-        match listed {
-            [Ok(tcp), Ok(udp)] => {
-                let mut rows = parse_netstat(&tcp);
-                rows.extend(parse_netstat(&udp));
-                Ok(merge(table.rows, rows))
-            }
-            _ => match table.trouble {
-                Some(trouble) => Err(not_listed(&trouble)),
-                None => {
-                    unseen.push(Unseen { what: "sockets", why: HostWords::OthersSocketsUnseen.into() });
-                    unseen.push(Unseen { what: "v6only", why: HostWords::V6OnlyUnknown.into() });
-                    Ok(table.rows)
-                }
-            },
+        if let [Ok(tcp), Ok(udp)] = listed {
+            let mut rows = parse_netstat(&tcp);
+            rows.extend(parse_netstat(&udp));
+            return Ok(merge(table.rows, rows));
         }
+        unseen.push(Unseen { what: "sockets", why: HostWords::OthersSocketsUnseen.into() });
+        unseen.push(Unseen { what: "v6only", why: HostWords::V6OnlyUnknown.into() });
+        table.trouble.map_or(Ok(table.rows), |trouble| Err(not_listed(&trouble)))
     }
 
     /// Returns the owner of each row.

@@ -6,9 +6,11 @@
 mod attribute;
 mod identity;
 mod probe;
+mod process;
 mod rules;
 mod signals;
 mod sockets;
+pub mod terminal;
 #[cfg(any(target_os = "macos", windows, test))]
 mod tool;
 
@@ -31,6 +33,7 @@ pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
 pub use probe::probe;
+pub use process::{ProcessMark, detach, kill, terminate};
 pub use rules::{PortRules, note_on, port_rules};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};

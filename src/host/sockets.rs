@@ -1,5 +1,6 @@
 //! The list of sockets that occupy ports: netstat2's, completed by what each system knows beyond it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -73,12 +74,13 @@ pub(super) struct Table {
 #[must_use]
 pub fn sockets(look: &Look) -> (Seen<Vec<Socket>>, Vec<Unseen>) {
     let mut unseen = Vec::new();
-    let mut rows = match system::complete(netstat(look), &mut unseen) {
+    let mut rows = match system::complete(|| netstat(look), &mut unseen) {
         Ok(rows) => rows,
         Err(why) => return (Seen::Unknown(why), unseen),
     };
     rows.retain(|row| always(row.state) || is_wanted(look, row.endpoint.port));
-    rows.sort_unstable_by_key(|row| (row.endpoint, row.state, row.inode));
+    // A connection that nobody holds any more has no number, and comes last of those on its endpoint.
+    rows.sort_unstable_by_key(|row| (row.endpoint, row.state, Reverse(row.inode)));
     rows.dedup_by(|next, kept| !always(next.state) && (next.endpoint, next.state) == (kept.endpoint, kept.state));
     let owners = system::owners(&rows, |row| look.owners.wants(row.endpoint.port), &mut unseen);
     let mut sockets: Vec<Socket> = rows
@@ -164,6 +166,13 @@ pub(super) fn nobody() -> Owner {
     Owner { why_unknown: Some(HostWords::ConnectionClosing.into()), ..Owner::default() }
 }
 
+/// Says how many owners are hidden from this user, if any.
+pub(super) fn hidden(owners: &[Owner]) -> Option<Unseen> {
+    let why = Some(HostWords::OwnerHidden.into());
+    let count = owners.iter().filter(|owner| owner.why_unknown == why).count();
+    (count > 0).then(|| Unseen { what: "socket-owners", why: HostWords::OwnersHidden { count }.into() })
+}
+
 /// Makes `v6only` true of `[::]` alone, as [`Endpoint`] wants it.
 pub(super) fn v6only(address: IpAddr, reported: bool) -> bool {
     reported && address.is_ipv6() && address.is_unspecified()
@@ -178,7 +187,7 @@ pub(super) fn owners_by_pid(rows: &[Row], wants: impl Fn(&Row) -> bool, unseen: 
     let pids: Vec<u32> = pids.into_iter().collect();
     let kind = ProcessRefreshKind::nothing().with_user(UpdateKind::Always);
     let system = super::identity::refreshed(&pids, kind);
-    let users = Users::new_with_refreshed_list();
+    let users = Users::new_with_refreshed_list().ok();
     let owner = |row: &Row| {
         if row.state == SocketState::TimeWait {
             return nobody();
@@ -187,16 +196,13 @@ pub(super) fn owners_by_pid(rows: &[Row], wants: impl Fn(&Row) -> bool, unseen: 
             return Owner::default();
         }
         let process = row.pid.and_then(|pid| system.as_ref()?.process(Pid::from_u32(pid)));
-        let user =
-            process.and_then(|process| users.get_user_by_id(process.user_id()?)).map(|user| user.name().to_owned());
+        let user = process.and_then(|process| users.as_ref()?.get_user_by_id(process.user_id()?));
+        let user = user.map(|user| user.name().to_owned());
         let why_unknown = row.pid.is_none().then(|| HostWords::OwnerHidden.into());
         let process = process.map(|process| process.name().to_string_lossy().into_owned());
         Owner { pid: row.pid, process, user, container: None, why_unknown }
     };
     let owners: Vec<Owner> = rows.iter().map(owner).collect();
-    let count = owners.iter().filter(|owner| owner.why_unknown == Some(HostWords::OwnerHidden.into())).count();
-    if count > 0 {
-        unseen.push(Unseen { what: "socket-owners", why: HostWords::OwnersHidden { count }.into() });
-    }
+    unseen.extend(hidden(&owners));
     owners
 }

@@ -61,7 +61,11 @@ mod fetch {
     use crate::words::host::HostWords;
 
     /// Takes the rows of netstat2 as they are; the system does not tell `V6ONLY`.
-    pub(in crate::host) fn complete(table: Table, unseen: &mut Vec<Unseen>) -> Result<Vec<Row>, Message> {
+    pub(in crate::host) fn complete(
+        netstat: impl FnOnce() -> Table,
+        unseen: &mut Vec<Unseen>,
+    ) -> Result<Vec<Row>, Message> {
+        let table = netstat();
         unseen.push(Unseen { what: "v6only", why: HostWords::V6OnlyUnknown.into() });
         table.trouble.map_or(Ok(table.rows), |trouble| Err(not_listed(&trouble)))
     }

@@ -94,6 +94,7 @@ pub fn choose(project: &Project, facts: &Facts, wishes: &Wishes) -> Result<PortP
         let candidate = chooser.candidate(lead);
         if let Ok(port) = &candidate {
             suggest(&mut plan.bindings, project, lead, *port);
+            plan.to_probe.extend(chooser.unprobed(lead, *port));
         }
         match (wishes.answers.get(&lead), wishes.policy) {
             (Some(Decision::Automatic), _) | (None, Policy::Auto) => {
@@ -148,6 +149,12 @@ pub fn group_of(project: &Project, lead: MappingId) -> Vec<MappingId> {
     let shares = |mapping: &Mapping| matches!(&mapping.lever, Lever::Variable { name: other, .. } if other == name);
     let ids = project.mappings.iter().enumerate();
     ids.filter(|(_, mapping)| shares(mapping)).map(|(index, _)| MappingId(index)).collect()
+}
+
+/// Returns the name under which the choice for `mapping` is remembered.
+#[must_use]
+pub fn sticky_name(mapping: &Mapping) -> String {
+    format!("{}:{}/{}", mapping.service, mapping.container.first(), mapping.protocol)
 }
 
 /// Returns the first mapping of each group, in order.
@@ -215,9 +222,7 @@ impl Chooser<'_> {
         if let Some(ephemeral) = self.facts.ephemeral.filter(|ephemeral| ephemeral.contains(to)) {
             plan.warnings.push(PlanWords::WarnEphemeral { port: to, range: ephemeral }.into());
         }
-        let group = group_of(self.project, lead);
-        plan.to_probe.extend(self.unprobed(&group, to));
-        plan.moves.push(Move { mappings: group, from: range.first(), to });
+        plan.moves.push(Move { mappings: group_of(self.project, lead), from: range.first(), to });
         self.reserve(lead, to);
         Ok(())
     }
@@ -234,11 +239,12 @@ impl Chooser<'_> {
             return Err(Error::new(ErrorKind::Refused, refused));
         }
         suggest(&mut plan.bindings, self.project, lead, port);
+        plan.to_probe.extend(self.unprobed(lead, port));
         self.place(plan, lead, port)
     }
 
-    fn unprobed(&self, group: &[MappingId], first: Port) -> Vec<Endpoint> {
-        let mappings = group.iter().map(|id| self.mapping(*id));
+    fn unprobed(&self, lead: MappingId, first: Port) -> Vec<Endpoint> {
+        let mappings = group_of(self.project, lead).into_iter().map(|id| self.mapping(id));
         let endpoints = mappings.flat_map(|mapping| {
             let ports = block(mapping, first).into_iter().flat_map(PortRange::ports);
             ports.flat_map(|port| Endpoint::published(mapping.host_ip, port, mapping.protocol, self.facts.ipv6))
@@ -300,8 +306,7 @@ impl Chooser<'_> {
         if has_fixed_meaning(wanted) {
             return Err(fixed_meaning(self.project, self.facts, lead, wanted));
         }
-        let name = format!("{}:{}/{}", mapping.service, mapping.container.first(), mapping.protocol);
-        let sticky = self.facts.sticky.get(&name).copied().filter(|port| self.would_do(lead, *port));
+        let sticky = self.facts.sticky.get(&sticky_name(mapping)).copied().filter(|port| self.would_do(lead, *port));
         if let Some(port) = sticky {
             return Ok(port);
         }

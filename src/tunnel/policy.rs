@@ -242,7 +242,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// Reads the pair of API and database: `access_rule` (empty, `disabled`, `whitelist`, `blacklist`) and its networks.
+    /// Reads the pair of API and database: `access_rule` (empty, `disabled`, `whitelist`, `blacklist`) and networks.
     /// A rule without networks, a network that cannot be read and networks without a rule are refused, because each
     /// would let in or lock out everyone unasked.
     pub fn parse(rule: &str, networks: &[String]) -> Result<Self, AccessFault> {

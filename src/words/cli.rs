@@ -52,6 +52,7 @@ usage: {usage}", "{hint}
         OutputClosed => "the reader of the output has gone", "输出的读取方已关闭";
         OutputFailed { why: String } => "the output cannot be written: {why}", "无法写出输出：{why}";
         NotJson { why: String } => "the answer cannot be put into JSON: {why}", "无法把结果转换为 JSON：{why}";
+        Panicked => "something happened that cannot happen", "发生了不应发生的情况";
         ReportThis => "this is a fault of portwright; please report it with the command that you ran",
             "这是 portwright 的缺陷，请附上所运行的命令进行反馈";
         VerbNotReady { verb: String } => "`{verb}` is not part of this build", "此版本不包含 `{verb}`";

@@ -7,7 +7,8 @@ catalogue! {
     HelpWords {
         About => "Brings a containerised service up on a machine that nobody prepared",
             "在没有做过任何准备的机器上把容器化服务跑起来";
-        QuickStart => "Look, plan, confirm, change, launch, verify: the wizard (alias: up)", "向导：查看、规划、确认、修改、启动、验证（别名 up）";
+        QuickStart => "Look, plan, confirm, change, launch, verify: the wizard (alias: up)",
+            "向导：查看、规划、确认、修改、启动、验证（别名 up）";
         Check => "Judge the ports of a project and change nothing", "只检查项目的端口，不做任何修改";
         Scan => "List listening sockets with their owners, and free ports", "列出监听中的端口及其占用者，并可列出空闲端口";
         Undo => "Put back what the last run changed", "还原上一次运行所做的修改";

@@ -17,5 +17,6 @@ catalogue! {
         OwnersHidden { count: usize } => "processes behind {count} sockets of other users; run `sudo portwright scan` to see them", "其他用户的 {count} 个套接字所属的进程；运行 `sudo portwright scan` 可查看";
         RuleUnread { rule: String, why: String } => "{rule} cannot be read: {why}", "无法读取 {rule}：{why}";
         V6OnlyUnknown => "whether a socket on [::] also holds IPv4 is not shown here; each is taken to hold both", "此处看不到 [::] 上的套接字是否也占用 IPv4；一律视为两者都占用";
+        SignalRefused { pid: u32, why: String } => "process {pid} cannot be signalled: {why}", "无法向进程 {pid} 发送信号：{why}";
     }
 }

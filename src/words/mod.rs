@@ -10,12 +10,14 @@ pub mod cli;
 pub mod deploy;
 pub mod disk;
 pub mod docker;
+pub mod dotenv;
 pub mod help;
 pub mod host;
 pub mod plan;
 pub mod prompt;
 pub mod text;
 pub mod tunnel;
+pub mod verbs;
 
 pub use macros::Say;
 pub(crate) use macros::catalogue;
@@ -72,6 +74,8 @@ message! {
     Disk(disk::DiskWords),
     /// Words about the container engine.
     Docker(docker::DockerWords),
+    /// Words about `.env` files and the variables in them.
+    Dotenv(dotenv::DotenvWords),
     /// Words about the machine.
     Host(host::HostWords),
     /// Words about judgements on ports.
@@ -82,6 +86,8 @@ message! {
     Text(text::TextWords),
     /// Words about the bundled tunnel server.
     Tunnel(tunnel::TunnelWords),
+    /// Words of the verbs.
+    Verbs(verbs::VerbWords),
 }
 
 impl std::fmt::Display for Message {

@@ -1,3 +1,15 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+mod disk;
+mod docker_engine;
+mod docker_fake;
+mod dotenv_corpus;
+mod host;
+mod quick_start;
 mod server;
+mod support;
+mod talk;
+#[cfg(unix)]
+mod talk_terminal;
+
+mod compose_corpus;

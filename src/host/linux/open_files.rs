@@ -1,14 +1,16 @@
 //! Which process holds which socket: one reading of the open files of all processes.
 //!
-//! This is the dear part of a scan (about 2 µs for each open file), so it stops as soon as every socket is found, and
+//! This is the dear part of a scan (3 to 4 µs for each open file), so it stops as soon as every socket is found, and
 //! looks at the lowest files of every process first: servers open their listeners early, connections pile up later.
 
-use std::collections::HashMap;
-use std::ffi::CStr;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io::Write;
 use std::mem::MaybeUninit;
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom, open, openat, readlinkat_raw, seek};
@@ -16,153 +18,200 @@ use rustix::io::Errno;
 
 /// The kernel serialises much of this, so more threads only take them from others.
 const MOST_THREADS: usize = 4;
-/// Room for the names of about 80 files: the first look at a process.
+/// Room for the names of about 80 files: the first look at a process, which is all that most have.
 const FIRST_LOOK: usize = 2 << 10;
-/// Room for about 1,300 files a call, for processes with many.
-const SECOND_LOOK: usize = 32 << 10;
+/// Room for about 340 files: a piece of the rest, small enough for threads to share one process evenly.
+const NEXT_LOOK: usize = 8 << 10;
 /// `socket:[4294967295]` has 19 bytes; a longer target is no socket.
 const LONGEST_LINK: usize = 32;
+/// What an entry of a list takes at most: 19 bytes, the name and a zero, rounded up to eight.
+const ENTRY: usize = 32;
+/// `4294967295/fd` has 13 bytes.
+const LONGEST_PATH: usize = 16;
 /// No process has this id, which stands for "not found yet".
 const NOBODY: u32 = u32::MAX;
 
-/// What the reading gave.
-#[derive(Debug, Default)]
-pub(super) struct Holders {
-    /// The process with the lowest id that holds the socket, by the number of the socket.
-    pub(super) by_inode: HashMap<u32, u32>,
-    /// Whether there are processes that this user may not look into.
-    pub(super) denied: bool,
-}
-
-/// Finds the processes that hold the sockets with these numbers. Processes that end meanwhile are passed over.
-pub(super) fn holders(inodes: impl Iterator<Item = u32>) -> Holders {
-    let slots: HashMap<u32, AtomicU32> = inodes.map(|inode| (inode, AtomicU32::new(NOBODY))).collect();
-    if slots.is_empty() {
-        return Holders::default();
-    }
-    let search = Search { missing: AtomicUsize::new(slots.len()), slots, denied: AtomicBool::new(false) };
-    if let Ok(proc) = open(c"/proc", FOLDER, Mode::empty()) {
-        let processes = processes(&proc);
-        let rest = search.look(&proc, &processes, Some(FIRST_LOOK));
-        search.look(&proc, &rest, None);
-    }
-    let found =
-        |(inode, pid): (u32, AtomicU32)| Some(pid.into_inner()).filter(|pid| *pid != NOBODY).map(|pid| (inode, pid));
-    Holders { by_inode: search.slots.into_iter().filter_map(found).collect(), denied: search.denied.into_inner() }
-}
-
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A process, and where in the list of its files to go on.
+/// Finds the processes that hold the sockets with these numbers: by number, the process with the lowest id. Processes
+/// that end meanwhile, and those that this user may not look into, are passed over.
+pub(super) fn holders(inodes: impl Iterator<Item = u32>) -> HashMap<u32, u32> {
+    let slots: HashMap<u32, AtomicU32> = inodes.map(|inode| (inode, AtomicU32::new(NOBODY))).collect();
+    let Some(proc) = open(c"/proc", FOLDER, Mode::empty()).ok().filter(|_| !slots.is_empty()) else {
+        return HashMap::new();
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+    let search = Search {
+        missing: AtomicUsize::new(slots.len()),
+        slots,
+        processes: processes(&proc),
+        started: AtomicUsize::new(0),
+        rests: Mutex::new(Rests { tasks: VecDeque::new(), busy: threads }),
+        changed: Condvar::new(),
+        proc,
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| search.work());
+        }
+        search.work();
+    });
+    let found = |(inode, pid): (u32, AtomicU32)| {
+        let pid = pid.into_inner();
+        (pid != NOBODY).then_some((inode, pid))
+    };
+    search.slots.into_iter().filter_map(found).collect()
+}
+
+/// A process, and where in the list of its files to go on (0 at the start).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Task {
     pid: u32,
     cookie: u64,
 }
 
+/// What is left of large processes once all have been looked at.
+struct Rests {
+    tasks: VecDeque<Task>,
+    /// How many threads are at work, and may yet add a rest.
+    busy: usize,
+}
+
 struct Search {
+    proc: OwnedFd,
     slots: HashMap<u32, AtomicU32>,
     missing: AtomicUsize,
-    denied: AtomicBool,
+    processes: Vec<Task>,
+    /// How many of the processes were begun with.
+    started: AtomicUsize,
+    rests: Mutex<Rests>,
+    changed: Condvar,
 }
 
 impl Search {
-    /// Looks at the processes in order, and returns those with more files than fit `room` (all when there is none).
-    fn look(&self, proc: &OwnedFd, tasks: &[Task], room: Option<usize>) -> Vec<Task> {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut buffer = vec![MaybeUninit::uninit(); room.unwrap_or(SECOND_LOOK)];
-            let mut rest = Vec::new();
-            while !self.is_over() {
-                let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                rest.extend(self.look_into(proc, *task, &mut buffer, room.is_some()));
-            }
-            rest
-        };
-        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS).min(tasks.len());
-        let mut rest: Vec<Task> = thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut rest = work();
-            rest.extend(others.into_iter().filter_map(|other| other.join().ok()).flatten());
-            rest
-        });
-        rest.sort_unstable();
-        rest
-    }
-
-    fn is_over(&self) -> bool {
-        self.missing.load(Ordering::Relaxed) == 0
-    }
-
-    /// Looks at the files of one process from `task.cookie` on: `once` only as many as fit the buffer.
-    fn look_into(&self, proc: &OwnedFd, task: Task, buffer: &mut [MaybeUninit<u8>], once: bool) -> Option<Task> {
-        let files = match openat(proc, format!("{}/fd", task.pid), FOLDER, Mode::empty()) {
-            Ok(files) => files,
-            Err(error) => {
-                self.note_refusal(error);
-                return None;
-            }
-        };
-        if task.cookie > 0 {
-            seek(&files, SeekFrom::Start(task.cookie)).ok()?;
-        }
-        let mut list = RawDir::new(&files, buffer);
-        while let Some(Ok(entry)) = list.next() {
-            let cookie = entry.next_entry_cookie();
-            let name = entry.file_name();
-            if name.to_bytes().first().is_some_and(u8::is_ascii_digit) {
-                match socket_at(&files, name) {
-                    Ok(Some(inode)) => self.note(inode, task.pid),
-                    Ok(None) | Err(Errno::NOENT) => {}
-                    // One file that may not be read means that none may be: the right is to the process.
-                    Err(error) => {
-                        self.note_refusal(error);
-                        return None;
-                    }
-                }
-                if !once && self.is_over() {
-                    return None;
-                }
-            }
-            if once && list.is_buffer_empty() {
-                return Some(Task { cookie, ..task });
+    fn work(&self) {
+        let mut buffer = [MaybeUninit::uninit(); NEXT_LOOK];
+        let mut names = Vec::new();
+        while let Some(task) = self.next() {
+            names.clear();
+            let room = if task.cookie == 0 { FIRST_LOOK } else { NEXT_LOOK };
+            let listed = self.list(task, buffer.get_mut(..room).unwrap_or_default(), &mut names);
+            if let Ok(files) = listed {
+                self.look(&files, &names, task.pid);
             }
         }
+    }
+
+    /// Takes the next task, or `None` when all sockets are found or nothing is left to look at.
+    fn next(&self) -> Option<Task> {
+        let over = || self.missing.load(Ordering::Relaxed) == 0;
+        let begun = || self.processes.get(self.started.fetch_add(1, Ordering::Relaxed)).copied();
+        if !over()
+            && let Some(task) = begun()
+        {
+            return Some(task);
+        }
+        let mut rests = self.rests();
+        rests.busy -= 1;
+        while !over() {
+            if let Some(task) = rests.tasks.pop_front() {
+                rests.busy += 1;
+                return Some(task);
+            }
+            if rests.busy == 0 {
+                break;
+            }
+            rests = self.changed.wait(rests).unwrap_or_else(PoisonError::into_inner);
+        }
+        // The others wait for what this thread might have added.
+        self.changed.notify_all();
         None
     }
 
-    fn note(&self, inode: u32, pid: u32) {
-        if let Some(slot) = self.slots.get(&inode)
+    fn put_back(&self, rest: Task) {
+        self.rests().tasks.push_back(rest);
+        self.changed.notify_one();
+    }
+
+    fn rests(&self) -> MutexGuard<'_, Rests> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists as many files of a process as fit the buffer, and leaves the others to whoever comes next.
+    fn list(&self, task: Task, buffer: &mut [MaybeUninit<u8>], names: &mut Vec<u32>) -> Result<OwnedFd, Errno> {
+        let path = Path::of(format_args!("{}/fd", task.pid));
+        let files = openat(&self.proc, path.as_bytes(), FOLDER, Mode::empty())?;
+        if task.cookie > 0 {
+            seek(&files, SeekFrom::Start(task.cookie))?;
+        }
+        let enough = buffer.len() / ENTRY / 2;
+        let mut list = RawDir::new(&files, buffer);
+        while let Some(entry) = list.next() {
+            let entry = entry?;
+            let cookie = entry.next_entry_cookie();
+            names.extend(number(entry.file_name().to_bytes()));
+            // A nearly empty buffer says that this is the end, or that a signal cut the call short: asking again tells.
+            if list.is_buffer_empty() && names.len() >= enough {
+                self.put_back(Task { cookie, ..task });
+                break;
+            }
+        }
+        Ok(files)
+    }
+
+    /// Looks at the files with these numbers. One that is closed by now is passed over; one that may not be read means
+    /// that none may be, because the right is to the process.
+    fn look(&self, files: &OwnedFd, names: &[u32], pid: u32) {
+        let mut target = [0; LONGEST_LINK];
+        for name in names {
+            match readlinkat_raw(files, Path::of(format_args!("{name}")).as_bytes(), &mut target[..]) {
+                Ok(length) => self.note(target.get(..length).and_then(socket_number), pid),
+                Err(Errno::NOENT) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn note(&self, inode: Option<u32>, pid: u32) {
+        if let Some(slot) = inode.and_then(|inode| self.slots.get(&inode))
             && slot.fetch_min(pid, Ordering::Relaxed) == NOBODY
         {
             self.missing.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
 
-    fn note_refusal(&self, error: Errno) {
-        if matches!(error, Errno::ACCESS | Errno::PERM) {
-            self.denied.store(true, Ordering::Relaxed);
-        }
+/// A short path that costs no allocation: one is needed for every open file of the machine.
+struct Path {
+    bytes: [u8; LONGEST_PATH],
+    length: usize,
+}
+
+impl Path {
+    fn of(text: fmt::Arguments<'_>) -> Self {
+        let mut bytes = [0; LONGEST_PATH];
+        let mut room = bytes.as_mut_slice();
+        // What does not fit is left out, and then there is no such file; numbers always fit.
+        drop(room.write_fmt(text));
+        let length = LONGEST_PATH - room.len();
+        Self { bytes, length }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
 /// Lists all processes, lowest id first.
 fn processes(proc: &OwnedFd) -> Vec<Task> {
     let mut found = Vec::new();
-    let mut buffer = vec![MaybeUninit::uninit(); SECOND_LOOK];
+    let mut buffer = [MaybeUninit::uninit(); NEXT_LOOK];
     let mut list = RawDir::new(proc, &mut buffer);
     while let Some(Ok(entry)) = list.next() {
         found.extend(number(entry.file_name().to_bytes()).map(|pid| Task { pid, cookie: 0 }));
     }
     found.sort_unstable();
     found
-}
-
-/// Returns the number of the socket behind an open file, `None` for a file of another kind.
-fn socket_at(files: &OwnedFd, name: &CStr) -> Result<Option<u32>, Errno> {
-    let mut target = [0; LONGEST_LINK];
-    let length = readlinkat_raw(files, name, &mut target[..])?;
-    Ok(target.get(..length).and_then(socket_number))
 }
 
 fn socket_number(target: &[u8]) -> Option<u32> {
@@ -200,12 +249,12 @@ mod tests {
         let inodes: Vec<u32> = sockets.iter().map(inode_of).collect();
         let holders = holders(inodes.iter().copied());
         for inode in inodes {
-            assert_eq!(holders.by_inode.get(&inode), Some(&std::process::id()));
+            assert_eq!(holders.get(&inode), Some(&std::process::id()));
         }
     }
 
     #[test]
     fn a_socket_that_nobody_holds_is_not_found() {
-        assert!(holders(std::iter::once(u32::MAX - 1)).by_inode.is_empty());
+        assert!(holders(std::iter::once(u32::MAX - 1)).is_empty());
     }
 }

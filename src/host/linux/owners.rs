@@ -1,17 +1,21 @@
 //! Who owns a socket: process, user and container, as far as this user may know.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::IpAddr;
 
 use super::cgroup::{container_of, containers_by_cgroup};
-use super::open_files::{Holders, holders};
-use crate::host::sockets::{Row, nobody};
+use super::open_files::holders;
+use crate::host::sockets::{Row, hidden, nobody};
 use crate::model::{ContainerRef, Endpoint, Owner, Port, Protocol, SocketState, Unseen};
 use crate::words::host::HostWords;
 
 /// How many digits of its id a container is called by until its name is known, as engines print it.
 const SHORT_ID: usize = 12;
+
+/// A forwarder's command line has about 150 bytes; those of others may have megabytes.
+const LONGEST_COMMAND: u64 = 1 << 10;
 
 /// The name that the kernel gives to Docker's forwarder.
 const DOCKER_PROXY: &str = "docker-proxy";
@@ -20,26 +24,27 @@ const DOCKER_PROXY: &str = "docker-proxy";
 pub(in crate::host) fn owners(rows: &[Row], wants: impl Fn(&Row) -> bool, unseen: &mut Vec<Unseen>) -> Vec<Owner> {
     let sought = |row: &Row| row.inode != 0 && wants(row);
     let holders = holders(rows.iter().filter(|row| sought(row)).map(|row| row.inode));
-    let lost: Vec<&Row> = rows.iter().filter(|row| sought(row) && !holders.by_inode.contains_key(&row.inode)).collect();
     let ordinary_user = !rustix::process::geteuid().is_root();
-    let hidden = ordinary_user && holders.denied;
-    if hidden && !lost.is_empty() {
-        unseen.push(Unseen { what: "socket-owners", why: HostWords::OwnersHidden { count: lost.len() }.into() });
-    }
-    // Root sees every forwarder by its files; only others need to look for traces.
-    let traces = if ordinary_user { Traces::of(&lost) } else { Traces::default() };
-    let mut known = Known { users: users(), processes: HashMap::new(), holders, traces, hidden };
-    rows.iter().map(|row| known.owner(row, sought(row))).collect()
+    let traces = if ordinary_user {
+        Traces::of(rows.iter().filter(|row| sought(row) && !holders.contains_key(&row.inode)))
+    } else {
+        // Root sees every forwarder by its files.
+        Traces::default()
+    };
+    let mut known = Known { users: users(), processes: HashMap::new(), holders, traces, ordinary_user };
+    let owners: Vec<Owner> = rows.iter().map(|row| known.owner(row, sought(row))).collect();
+    unseen.extend(hidden(&owners));
+    owners
 }
 
 /// Everything that tells who owns a socket.
 struct Known {
     users: HashMap<u32, String>,
     processes: HashMap<u32, Option<Described>>,
-    holders: Holders,
+    holders: HashMap<u32, u32>,
     traces: Traces,
-    /// Whether there are processes that root could look into and this user may not.
-    hidden: bool,
+    /// Whether root would see more.
+    ordinary_user: bool,
 }
 
 /// What a process says about itself.
@@ -60,8 +65,8 @@ impl Known {
         if !sought {
             return owner;
         }
-        let Some(pid) = self.holders.by_inode.get(&row.inode).copied() else {
-            let why = if self.hidden { HostWords::OwnerHidden } else { HostWords::OwnerNowhere };
+        let Some(pid) = self.holders.get(&row.inode).copied() else {
+            let why = if self.ordinary_user { HostWords::OwnerHidden } else { HostWords::OwnerNowhere };
             return self.traces.complete(row, Owner { why_unknown: Some(why.into()), ..owner });
         };
         match self.processes.entry(pid).or_insert_with(|| describe(pid)).clone() {
@@ -110,11 +115,12 @@ struct Traces {
 }
 
 impl Traces {
-    fn of(rows: &[&Row]) -> Self {
-        if rows.is_empty() {
+    fn of<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
+        let cgroups: Vec<Option<u64>> = rows.map(|row| row.cgroup).collect();
+        if cgroups.is_empty() {
             return Self::default();
         }
-        let cgroups: HashSet<u64> = rows.iter().filter_map(|row| row.cgroup).collect();
+        let cgroups: HashSet<u64> = cgroups.into_iter().flatten().collect();
         Self { forwards: forwards(), containers: containers_by_cgroup(&cgroups) }
     }
 
@@ -134,7 +140,9 @@ fn forwards() -> Vec<(u32, Endpoint)> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let forward = |entry: fs::DirEntry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
-        Some((pid, parse_forward(&fs::read(entry.path().join("cmdline")).ok()?)?))
+        let mut command = Vec::new();
+        File::open(entry.path().join("cmdline")).ok()?.take(LONGEST_COMMAND).read_to_end(&mut command).ok()?;
+        Some((pid, parse_forward(&command)?))
     };
     processes.filter_map(forward).collect()
 }

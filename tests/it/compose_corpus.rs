@@ -1,0 +1,236 @@
+//! Every compose file of public projects: each published port is moved alone, and nothing else may change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use portwright::error::Error;
+use portwright::model::{Lever, Mapping, MappingId, Move, Port, Project, PublishedPort};
+use portwright::text::edit::{EditRequest, EditStyle, Edited, edit};
+use portwright::text::project::{Loaded, Request, Snapshot, load};
+use portwright::words::Message;
+use portwright::words::text::TextWords;
+
+/// How often a load may ask for more files or for one more required variable.
+const MAX_ROUNDS: usize = 100;
+
+fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let found = std::env::var_os("PORTWRIGHT_CORPUS").map_or(beside, PathBuf::from);
+    if found.is_dir() {
+        return fs::canonicalize(found).ok();
+    }
+    assert!(std::env::var_os("PORTWRIGHT_REQUIRE_ALL").is_none(), "the corpus is missing: set PORTWRIGHT_CORPUS");
+    println!("skipped: needs the corpus (set PORTWRIGHT_CORPUS)");
+    None
+}
+
+fn compose_files(root: &Path) -> Vec<PathBuf> {
+    let mut open = vec![root.to_owned()];
+    let mut found = Vec::new();
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).expect("a readable directory").flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() {
+                open.push(path);
+            } else if name.contains("compose") && (name.ends_with(".yml") || name.ends_with(".yaml")) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn requests(files: &[PathBuf]) -> Vec<Request> {
+    let all = vec!["*".to_owned()];
+    let alone = files.iter().map(|file| Request {
+        directory: file.parent().expect("a directory").to_owned(),
+        files: vec![file.clone()],
+        profiles: all.clone(),
+        ..Request::default()
+    });
+    let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+    let together = directories.into_iter().map(|directory| Request {
+        directory: directory.to_owned(),
+        profiles: all.clone(),
+        ..Request::default()
+    });
+    alone.chain(together).collect()
+}
+
+fn read_more(snapshot: &mut Snapshot, paths: Vec<PathBuf>) {
+    for path in paths {
+        let contents = fs::metadata(&path).ok().filter(fs::Metadata::is_file).and_then(|_| fs::read(&path).ok());
+        snapshot.insert(path, contents);
+    }
+}
+
+/// Loads a project; variables that it requires are given through the shell.
+fn load_all(request: &mut Request, snapshot: &mut Snapshot) -> Result<Option<Project>, Error> {
+    for round in 0..MAX_ROUNDS {
+        match load(request, snapshot) {
+            Ok(Loaded::Ready(project)) => return Ok(Some(*project)),
+            Ok(Loaded::Absent) => return Ok(None),
+            Ok(Loaded::Needs(paths)) => read_more(snapshot, paths),
+            Err(error) => match error.message() {
+                Message::Text(TextWords::RequiredVariable { name, .. }) => {
+                    request.shell.insert(name.clone(), format!("{}", 20_000 + round));
+                }
+                _ => return Err(error),
+            },
+        }
+    }
+    panic!("{}: the load never ends", request.directory.display());
+}
+
+fn group(project: &Project, wanted: &Mapping) -> Vec<MappingId> {
+    let same = |mapping: &Mapping| match (&mapping.lever, &wanted.lever) {
+        (Lever::Variable { name: one, .. }, Lever::Variable { name: two, .. }) => one == two,
+        _ => std::ptr::eq(mapping, wanted),
+    };
+    project.mappings.iter().enumerate().filter(|(_, mapping)| same(mapping)).map(|(at, _)| MappingId(at)).collect()
+}
+
+/// What identifies a mapping but for its published port.
+fn rest(mapping: &Mapping) -> String {
+    format!("{} {:?} {} {}", mapping.service, mapping.host_ip, mapping.container, mapping.protocol)
+}
+
+fn check_moved(before: &Project, after: &Project, moved: &[MappingId], to: Port) {
+    assert_eq!(before.mappings.len(), after.mappings.len());
+    for (at, (one, two)) in before.mappings.iter().zip(&after.mappings).enumerate() {
+        assert_eq!(rest(one), rest(two));
+        if moved.contains(&MappingId(at)) {
+            assert_eq!(two.published.range().map(|range| range.first()), Some(to));
+        } else {
+            assert_eq!(one.published, two.published);
+        }
+    }
+    assert_eq!((&before.name, &before.services), (&after.name, &after.services));
+}
+
+/// All bytes but those of one number (and two quotes) stay.
+fn check_bytes(edited: &Edited) {
+    for file in &edited.files {
+        let before = file.before.clone().unwrap_or_default();
+        let front = before.iter().zip(&file.after).take_while(|(one, two)| one == two).count();
+        let tails = before[front..].iter().rev().zip(file.after[front..].iter().rev());
+        let back = tails.take_while(|(one, two)| one == two).count();
+        assert!(before.len() - front - back <= 40, "{} changes more than a value", file.file.display());
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    projects: usize,
+    mappings: usize,
+    moved: BTreeMap<&'static str, usize>,
+    refused: BTreeMap<String, usize>,
+    unread: Vec<String>,
+}
+
+fn try_moves(request: &Request, snapshot: &Snapshot, project: &Project, style: EditStyle, tally: &mut Tally) {
+    let to = Port::new(45_678).expect("a port");
+    for mapping in &project.mappings {
+        let Some(range) = mapping.published.range() else { continue };
+        tally.mappings += 1;
+        let moved = match style {
+            EditStyle::InPlace => group(project, mapping),
+            EditStyle::Override => {
+                let own = |other: &Mapping| std::ptr::eq(other, mapping);
+                project.mappings.iter().position(own).map(MappingId).into_iter().collect()
+            }
+        };
+        let moves = [Move { mappings: moved.clone(), from: range.first(), to }];
+        match edit(&EditRequest { request, snapshot, project, moves: &moves, style }) {
+            Ok(edited) => {
+                assert!(!edited.files.is_empty());
+                let mut after = snapshot.clone();
+                after.extend(edited.files.iter().map(|file| (file.file.clone(), Some(file.after.clone()))));
+                let mut again = request.clone();
+                if style == EditStyle::InPlace {
+                    check_bytes(&edited);
+                } else if !request.files.is_empty() {
+                    again.files.extend(edited.files.iter().map(|file| file.file.clone()));
+                }
+                let reloaded = load_all(&mut again, &mut after).expect("still readable").expect("still there");
+                check_moved(project, &reloaded, &moved, to);
+                *tally.moved.entry(kind(&mapping.lever)).or_default() += 1;
+            }
+            Err(error) => {
+                let code = match &mapping.lever {
+                    Lever::Locked(refusal) if style == EditStyle::InPlace => refusal.code.to_owned(),
+                    Lever::Shell { .. } if style == EditStyle::InPlace => "shell".to_owned(),
+                    _ => format!("{}: {error}", mapping.source.file.display()),
+                };
+                *tally.refused.entry(code).or_default() += 1;
+            }
+        }
+    }
+}
+
+fn kind(lever: &Lever) -> &'static str {
+    match lever {
+        Lever::Variable { assigned: true, .. } => "variable, assigned",
+        Lever::Variable { assigned: false, .. } => "variable, appended",
+        Lever::Literal { .. } => "literal",
+        Lever::Shell { .. } => "shell",
+        Lever::Locked(_) => "locked",
+    }
+}
+
+fn run(style: EditStyle) -> Option<Tally> {
+    let root = corpus()?;
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    for mut request in requests(&compose_files(&root)) {
+        let mut snapshot = Snapshot::new();
+        match load_all(&mut request, &mut snapshot) {
+            Ok(Some(project)) => {
+                tally.projects += 1;
+                let nothing =
+                    EditRequest { request: &request, snapshot: &snapshot, project: &project, moves: &[], style };
+                assert_eq!(edit(&nothing).expect("nothing to do"), Edited::default());
+                try_moves(&request, &snapshot, &project, style, &mut tally);
+            }
+            Ok(None) => {}
+            Err(error) => tally.unread.push(error.to_string()),
+        }
+    }
+    println!("{style:?}: {} projects, {} mappings, {:?}", tally.projects, tally.mappings, started.elapsed());
+    println!("  moved: {:?}", tally.moved);
+    for (code, count) in &tally.refused {
+        println!("  refused {count}: {code}");
+    }
+    for error in &tally.unread {
+        println!("  not read: {error}");
+    }
+    Some(tally)
+}
+
+#[test]
+fn every_port_of_the_corpus_moves_alone_or_is_refused() {
+    let Some(tally) = run(EditStyle::InPlace) else { return };
+    assert!(tally.projects > 100 && tally.moved.values().sum::<usize>() > 100);
+}
+
+#[test]
+fn every_port_of_the_corpus_moves_by_an_override_file() {
+    let Some(tally) = run(EditStyle::Override) else { return };
+    assert!(tally.moved.values().sum::<usize>() > 100);
+}
+
+#[test]
+fn a_fixed_port_is_never_random() {
+    let Some(root) = corpus() else { return };
+    for mut request in requests(&compose_files(&root)) {
+        let Ok(Some(project)) = load_all(&mut request, &mut Snapshot::new()) else { continue };
+        for mapping in &project.mappings {
+            assert!(mapping.source.line > 0 && mapping.source.column > 0);
+            assert_eq!(matches!(mapping.published, PublishedPort::Random), mapping.published.range().is_none());
+        }
+    }
+}
