@@ -9,6 +9,7 @@ mod docker_fake;
 mod dotenv_corpus;
 mod host;
 mod quick_start;
+mod server;
 mod support;
 mod talk;
 #[cfg(unix)]
