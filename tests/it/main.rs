@@ -1,5 +1,6 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+mod compose_corpus;
 #[cfg(unix)]
 mod crash;
 #[cfg(unix)]
@@ -9,11 +10,9 @@ mod docker_fake;
 mod dotenv_corpus;
 mod host;
 mod quick_start;
+mod scan;
 mod server;
 mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
-
-#[cfg(test)]
-mod compose_corpus;
