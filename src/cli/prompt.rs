@@ -160,16 +160,25 @@ impl Asking<'_> {
         menu
     }
 
-    /// Lets the person pick a line: by its number or the arrow keys, then Enter. Escape and `q` stop.
+    /// Lets the person pick a line: by its number or the arrow keys, then Enter. Escape and `q` stop. After a key that
+    /// means nothing, Enter agrees to nothing: the line is asked again.
     fn pick(&self, menu: &[Choice]) -> Result<Option<Answer>> {
         for (number, choice) in (1_usize..).zip(menu) {
             self.write(&format!("  {number}) {}\n", self.say(&choice.text)))?;
         }
         let count = menu.len();
         let mut chosen = 1;
+        let mut stray = false;
         loop {
             self.write(&format!("\r{}", self.say(&PromptWords::Choice { count, chosen })))?;
-            match self.key()? {
+            let key = self.key()?;
+            if stray && key == Key::Enter {
+                self.write("\n")?;
+                stray = false;
+                continue;
+            }
+            stray = matches!(key, Key::Char(letter) if !"jkq".contains(letter) && in_menu(letter, count).is_none());
+            match key {
                 Key::ArrowDown | Key::Tab | Key::Char('j') => chosen = chosen % count + 1,
                 Key::ArrowUp | Key::BackTab | Key::Char('k') => chosen = (chosen + count - 2) % count + 1,
                 Key::Char(letter) if in_menu(letter, count).is_some() => {
@@ -247,12 +256,19 @@ impl Asking<'_> {
 
     fn yes_or_no(&self, question: &Message, default: bool) -> Result<bool> {
         let marks = if default { PromptWords::YesByDefault } else { PromptWords::NoByDefault };
-        self.write(&format!("{} {} ", self.say(question), self.say(&marks)))?;
+        let asked = format!("{} {} ", self.say(question), self.say(&marks));
+        self.write(&asked)?;
+        let mut stray = false;
         let answer = loop {
             match self.key()? {
                 Key::Char('y' | 'Y') => break true,
                 Key::Char('n' | 'N') | Key::Escape => break false,
+                Key::Enter if stray => {
+                    stray = false;
+                    self.write(&format!("\n{asked}"))?;
+                }
                 Key::Enter => break default,
+                Key::Char(_) => stray = true,
                 _ => {}
             }
         };

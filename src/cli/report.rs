@@ -197,8 +197,11 @@ pub fn github_output(project: &Project) -> String {
             continue;
         }
         seen.push(&mapping.service);
-        let name: String =
-            mapping.service.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+        let name: String = mapping
+            .service
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' })
+            .collect();
         let _ = writeln!(text, "port_{name}={}", range.first());
     }
     text

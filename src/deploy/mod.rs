@@ -12,6 +12,7 @@ mod observe;
 mod order;
 mod prepare;
 mod project;
+mod ripple;
 mod scan;
 mod service;
 mod undo;

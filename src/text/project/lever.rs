@@ -262,8 +262,8 @@ impl<'a> Judge<'a> {
         let users = self.users.get(&(source.path.clone(), node));
         let services = || users.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
         let block = matches!(source.file.node(node).kind, Kind::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded));
-        let lock = if source.included && !source.path.starts_with(&self.picture.ground.directory) {
-            Some(("included", TextWords::LockedOutside { file: source.path.clone() }))
+        let lock = if source.included {
+            Some(("included", TextWords::LockedIncluded { file: source.path.clone() }))
         } else if !source.path.starts_with(&self.picture.ground.directory) {
             Some(("outside", TextWords::LockedOutside { file: source.path.clone() }))
         } else if entry.origin.via == Via::Alias {
