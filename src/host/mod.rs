@@ -10,9 +10,9 @@ mod process;
 mod rules;
 mod signals;
 mod sockets;
-pub mod terminal;
 #[cfg(any(target_os = "macos", windows, test))]
 mod tool;
+mod waker;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -37,3 +37,4 @@ pub use process::{ProcessMark, detach, kill, terminate};
 pub use rules::{PortRules, note_on, port_rules};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};
+pub use waker::Waker;
