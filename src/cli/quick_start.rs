@@ -193,11 +193,9 @@ fn rows<'a>(project: &'a Project, bindings: &'a [Binding]) -> Vec<(&'a Binding, 
     bindings.iter().filter_map(|binding| Some((binding, project.mappings.get(binding.mapping.0)?))).collect()
 }
 
-/// The variables whose values are ports that move, and may therefore be shown.
+/// The variables whose values are published ports, and may therefore be shown.
 fn shown_variables(planned: &Planned) -> Vec<String> {
-    let moved = planned.ports.moves.iter().flat_map(|decided| &decided.mappings);
-    let mappings = moved.filter_map(|id| planned.loaded.project.mappings.get(id.0));
-    mappings.filter_map(|mapping| mapping.variable.clone()).collect()
+    planned.loaded.project.mappings.iter().filter_map(|mapping| mapping.variable.clone()).collect()
 }
 
 fn moved(project: &Project, bindings: &[Binding], lead: Option<MappingId>, to: Port) -> Message {

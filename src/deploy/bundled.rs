@@ -50,11 +50,10 @@ pub(super) fn kind_of(snapshot: &Snapshot, project: &Project) -> ProjectKind {
     if project.files.iter().any(marked) && serves { ProjectKind::Bundled } else { ProjectKind::Compose }
 }
 
-/// Names the container or process: the project's name, and a few digits of its directory, so that two projects of one
-/// name do not meet.
+/// Names the container or process: a few digits of its directory keep two deployments of one user apart.
 pub(super) fn service_name(project: &Project) -> String {
     let place: String = instance(&project.directory).chars().take(6).collect();
-    format!("portwright-{}-{place}", project.name)
+    format!("portwright-tunnel-{place}")
 }
 
 /// The token by which the server of a directory is told from any other: the same at every start.

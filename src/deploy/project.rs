@@ -54,10 +54,8 @@ pub fn find(order: &ProjectOrder, bundled_directory: &Path) -> Result<LoadedProj
     if let Some(loaded) = read(order)? {
         return Ok(loaded);
     }
-    let bundled = match order.directory_named || !order.files.is_empty() {
-        true => None,
-        false => read_in(order, bundled_directory, Snapshot::new(), Vec::new())?,
-    };
+    let named = order.directory_named || !order.files.is_empty();
+    let bundled = if named { None } else { read_in(order, bundled_directory, Snapshot::new(), Vec::new())? };
     bundled.ok_or_else(|| no_project(&order.directory))
 }
 
@@ -137,6 +135,9 @@ fn read_in(
 /// # Errors
 /// As [`disk::read_project_file`].
 pub(super) fn contents(directory: &Path, path: &Path) -> Result<Option<Vec<u8>>> {
+    if !directory.is_dir() {
+        return Ok(None);
+    }
     let read = disk::read_project_file(directory, path, disk::PROJECT_FILE_BYTES_MAX)?;
     Ok(read.map(|fact| fact.contents))
 }

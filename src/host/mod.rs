@@ -10,7 +10,6 @@ mod process;
 mod rules;
 mod signals;
 mod sockets;
-#[cfg(any(target_os = "macos", windows, test))]
 mod tool;
 mod waker;
 
@@ -34,7 +33,7 @@ pub use identity::{
 };
 pub use probe::probe;
 pub use process::{ProcessMark, detach, kill, terminate};
-pub use rules::{PortRules, note_on, port_rules};
+pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};
 pub use waker::Waker;

@@ -1,7 +1,7 @@
 //! The HTTP API: routes, the envelope of every answer, and the connections that carry them.
 //!
-//! Every answer but `/health` is `{"success", "message", "data"}`, a refusal also has a stable `"code"`. Messages follow
-//! `Accept-Language`. The URI's query is never logged, and no answer depends on a cookie.
+//! Every answer but `/health` is `{"success", "message", "data"}`, a refusal also has a stable `"code"`. Messages
+//! follow `Accept-Language`. The URI's query is never logged, and no answer depends on a cookie.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

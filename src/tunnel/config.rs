@@ -12,7 +12,7 @@ use super::policy::{Cidr, Host, TargetPolicy};
 use super::settings::{self, Setting, Settings, variable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Port, PortRange, Secret};
-use crate::words::tunnel::TunnelWords;
+use crate::words::tunnel::{TunnelWords, Wanting};
 
 /// Everything the server needs to know before it opens its first socket.
 #[derive(Debug, Clone)]
@@ -161,8 +161,8 @@ const KEY_WORDS: [&str; 5] = ["secret", "admin", "password", "portwright", "0123
 pub const INSTANCE_VARIABLE: &str = "PORTWRIGHT_INSTANCE";
 
 impl ServerConfig {
-    /// Reads `yaml` and lets `environment` override it. `read_key` returns the contents of `api.api_key_file` and is called
-    /// only where that is set; it checks that nobody else can read the file.
+    /// Reads `yaml` and lets `environment` override it. `read_key` returns the contents of `api.api_key_file` and is
+    /// called only where that is set; it checks that nobody else can read the file.
     ///
     /// An unknown, repeated or unreadable key is a [`ErrorKind::Usage`] that names it; a missing or weak API key is
     /// [`ErrorKind::Refused`].
@@ -185,8 +185,8 @@ impl ServerConfig {
                 retention_days: given.positive("stats.retention_days", 7)?,
             },
             targets: TargetPolicy {
-                allow: given.list("security.targets.allow")?.unwrap_or_default(),
-                deny: given.list("security.targets.deny")?.unwrap_or_default(),
+                allow: given.list("security.targets.allow", &Wanting::TargetEntry)?.unwrap_or_default(),
+                deny: given.list("security.targets.deny", &Wanting::TargetEntry)?.unwrap_or_default(),
             },
             log: given.log()?,
             instance: environment.get(INSTANCE_VARIABLE).cloned().unwrap_or_default(),
@@ -210,35 +210,35 @@ impl Given<'_> {
             None | Some(Setting::Null) => Ok(None),
             Some(Setting::Text(text) | Setting::Plain(text)) if text.is_empty() => Ok(None),
             Some(Setting::Text(text) | Setting::Plain(text)) => Ok(Some(text.clone())),
-            Some(Setting::List(_)) => Err(wrong(key, "one value, not a list")),
+            Some(Setting::List(_)) => Err(wrong(key, Wanting::OneValue)),
         }
     }
 
-    fn read<T: FromStr>(&self, key: &'static str, wanted: &'static str) -> Result<Option<T>> {
+    fn read<T: FromStr>(&self, key: &'static str, wanted: Wanting) -> Result<Option<T>> {
         self.text(key)?.map(|text| text.parse().map_err(|_| wrong(key, wanted))).transpose()
     }
 
     fn flag(&self, key: &'static str, default: bool) -> Result<bool> {
-        Ok(self.read(key, "true or false")?.unwrap_or(default))
+        Ok(self.read(key, Wanting::TrueOrFalse)?.unwrap_or(default))
     }
 
     fn port(&self, key: &'static str, default: u16) -> Result<u16> {
-        Ok(self.read::<Port>(key, "a port, 1 to 65535")?.map_or(default, Port::get))
+        Ok(self.read::<Port>(key, Wanting::PortNumber)?.map_or(default, Port::get))
     }
 
     fn positive(&self, key: &'static str, default: u32) -> Result<u32> {
-        match self.read(key, "a whole number, 1 or more")? {
-            Some(0) => Err(wrong(key, "a whole number, 1 or more")),
+        match self.read(key, Wanting::FromOne)? {
+            Some(0) => Err(wrong(key, Wanting::FromOne)),
             number => Ok(number.unwrap_or(default)),
         }
     }
 
     fn address(&self, key: &'static str, default: Ipv4Addr) -> Result<IpAddr> {
-        Ok(self.read(key, "an address such as 127.0.0.1 or ::")?.unwrap_or(default.into()))
+        Ok(self.read(key, Wanting::ListenAddress)?.unwrap_or(default.into()))
     }
 
     /// A list in YAML, or its items separated by commas.
-    fn list<T: FromStr<Err = &'static str>>(&self, key: &'static str) -> Result<Option<Vec<T>>> {
+    fn list<T: FromStr>(&self, key: &'static str, wanted: &Wanting) -> Result<Option<Vec<T>>> {
         let items: Vec<String> = match self.0.get(key) {
             None | Some(Setting::Null) => return Ok(None),
             Some(Setting::List(items)) => items.clone(),
@@ -246,7 +246,7 @@ impl Given<'_> {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
             }
         };
-        let read = |item: &String| item.parse().map_err(|wanted| wrong(key, wanted));
+        let read = |item: &String| item.parse().map_err(|_| wrong(key, wanted.clone()));
         items.iter().map(read).collect::<Result<_>>().map(Some)
     }
 
@@ -256,8 +256,12 @@ impl Given<'_> {
         let range = Port::new(first).zip(Port::new(last)).and_then(|(first, last)| PortRange::new(first, last));
         let usual = || [22, 3389, 5432].into_iter().filter_map(Port::new).collect();
         Ok(MappingPorts {
-            range: range.ok_or_else(|| wrong("port_range.end", "a port not below port_range.from"))?,
-            blacklist: self.list("security.port_range.blacklist")?.unwrap_or_else(usual).into_iter().collect(),
+            range: range.ok_or_else(|| wrong("port_range.end", Wanting::LastPort))?,
+            blacklist: self
+                .list("security.port_range.blacklist", &Wanting::PortNumber)?
+                .unwrap_or_else(usual)
+                .into_iter()
+                .collect(),
             listen: self.address("port_range.listen", Ipv4Addr::UNSPECIFIED)?,
         })
     }
@@ -271,7 +275,7 @@ impl Given<'_> {
             ),
             tls: self.tls()?,
             legacy_v1: self.flag("tunnel.legacy_v1", false)?,
-            target_offset: self.read("tunnel.target_offset", "a whole number, 0 to 65535")?.unwrap_or(10000),
+            target_offset: self.read("tunnel.target_offset", Wanting::OffsetNumber)?.unwrap_or(10000),
         })
     }
 
@@ -280,16 +284,16 @@ impl Given<'_> {
         let files = match (path("tunnel.cert_file")?, path("tunnel.key_file")?) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(_), None) => return Err(wrong("tunnel.key_file", "the key of tunnel.cert_file")),
-            (None, Some(_)) => return Err(wrong("tunnel.cert_file", "the certificate of tunnel.key_file")),
+            (Some(_), None) => return Err(wrong("tunnel.key_file", Wanting::CertificateKey)),
+            (None, Some(_)) => return Err(wrong("tunnel.cert_file", Wanting::KeyCertificate)),
         };
         let client_ca = path("tunnel.client_ca")?;
         match self.text("tunnel.tls")?.as_deref() {
             None | Some("auto") => Ok(Tls::On { files, client_ca }),
             // YAML 1.1 writers turn `off` into false.
             Some("off" | "false") if files.is_none() && client_ca.is_none() => Ok(Tls::Off),
-            Some("off" | "false") => Err(wrong("tunnel.tls", "auto, since certificate files are given")),
-            Some(_) => Err(wrong("tunnel.tls", "auto or off")),
+            Some("off" | "false") => Err(wrong("tunnel.tls", Wanting::AutoForCertificates)),
+            Some(_) => Err(wrong("tunnel.tls", Wanting::AutoOrOff)),
         }
     }
 
@@ -298,11 +302,11 @@ impl Given<'_> {
     }
 
     fn api(&self, read_key: impl FnOnce(&Path) -> Result<String>) -> Result<ApiSettings> {
-        let hosts: Vec<Host> = self.list("api.allowed_hosts")?.unwrap_or_default();
+        let hosts: Vec<Host> = self.list("api.allowed_hosts", &Wanting::HostOrAddress)?.unwrap_or_default();
         Ok(ApiSettings {
             listen: self.api_address()?,
             key: self.key(read_key)?,
-            allowed_ips: self.list("api.allowed_ips")?.unwrap_or_default(),
+            allowed_ips: self.list("api.allowed_ips", &Wanting::Network)?.unwrap_or_default(),
             allowed_hosts: hosts.iter().map(Host::to_string).collect(),
             rate_limit: self.positive("api.rate_limit", 50)?,
         })
@@ -310,10 +314,10 @@ impl Given<'_> {
 
     fn key(&self, read_key: impl FnOnce(&Path) -> Result<String>) -> Result<Secret> {
         if let Some(Setting::Plain(_)) = self.0.get("api.api_key") {
-            return Err(wrong("api.api_key", "a string in quotes"));
+            return Err(wrong("api.api_key", Wanting::QuotedString));
         }
         let text = match (self.text("api.api_key")?, self.text("api.api_key_file")?) {
-            (Some(_), Some(_)) => return Err(wrong("api.api_key_file", "left out, since api.api_key is given")),
+            (Some(_), Some(_)) => return Err(wrong("api.api_key_file", Wanting::NoKeyFile)),
             (Some(key), None) => key,
             (None, Some(file)) => read_key(Path::new(&file))?.trim_end_matches(['\r', '\n']).to_owned(),
             (None, None) => return Err(refuse_key(TunnelWords::KeyMissing)),
@@ -329,12 +333,12 @@ impl Given<'_> {
             Some("warn" | "warning") => LogLevel::Warn,
             Some("debug") => LogLevel::Debug,
             Some("trace") => LogLevel::Trace,
-            Some(_) => return Err(wrong("log.level", "error, warn, info, debug or trace")),
+            Some(_) => return Err(wrong("log.level", Wanting::Level)),
         };
         let format = match self.text("log.format")?.as_deref() {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
-            Some(_) => return Err(wrong("log.format", "text or json")),
+            Some(_) => return Err(wrong("log.format", Wanting::Format)),
         };
         Ok(LogSettings { level, format })
     }
@@ -362,7 +366,7 @@ fn refuse_key(words: TunnelWords) -> Error {
 }
 
 /// A value that cannot be used; the value itself is not repeated, because it may be a secret.
-fn wrong(key: &'static str, wanted: &'static str) -> Error {
+fn wrong(key: &'static str, wanted: Wanting) -> Error {
     Error::new(ErrorKind::Usage, TunnelWords::WrongValue { key, wanted, variable: variable(key) })
 }
 

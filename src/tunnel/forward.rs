@@ -189,7 +189,7 @@ async fn serve(
                     visitors.spawn(visit(visitor, peer, Arc::clone(&route), phases.clone()));
                 } else {
                     if route.trouble.due() {
-                        tracing::warn!(port = %route.port, limit = VISITORS_MAX, "too many visitors; resetting new ones");
+                        tracing::warn!(port = %route.port, limit = VISITORS_MAX, "too many visitors");
                     }
                     reset(visitor);
                 }

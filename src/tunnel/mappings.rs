@@ -22,7 +22,7 @@ use super::policy::{Host, TargetPolicy};
 use super::refusal::Refusal;
 use super::relay::{Patience, Terms, Throttle};
 use super::request::{self, Wanted};
-use super::store::{Store, StoredMapping};
+use super::store::{NewMapping, Store, StoredMapping};
 use crate::model::Port;
 use crate::words::tunnel::TunnelWords;
 use crate::words::{Lang, Say};
@@ -163,7 +163,8 @@ impl Mappings {
         let stored = self.0.store.insert(wanted.row).await.map_err(|fault| Refusal::store(fault, port))?;
         let state = State::Active(self.0.serve(listening));
         self.0.live().insert(port, Live { stored: stored.clone(), state });
-        tracing::info!(%port, target = stored.mapping.target_host, target_port = %stored.mapping.target_port, "mapping created");
+        let NewMapping { target_host, target_port, .. } = &stored.mapping;
+        tracing::info!(%port, target_host, %target_port, "mapping created");
         Ok(stored)
     }
 

@@ -1,7 +1,7 @@
 //! The bundled tunnel server: direct TCP forwarding from public ports, kept in `SQLite`, steered through an HTTP API.
 //!
-//! `settings`, `config`, `policy` and `request` are pure; `relay` and `forward` move bytes; `store` keeps the mappings and
-//! `mappings` serves them; `guard` and `api` are the door; `server` puts it all together.
+//! `settings`, `config`, `policy` and `request` are pure; `relay` and `forward` move bytes; `store` keeps the mappings
+//! and `mappings` serves them; `guard` and `api` are the door; `server` puts it all together.
 
 mod api;
 pub mod config;

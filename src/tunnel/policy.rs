@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::model::Port;
+use crate::words::tunnel::Wanting;
 
 /// A network in CIDR notation; an address alone is a network of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,22 +35,22 @@ impl Cidr {
 }
 
 impl FromStr for Cidr {
-    type Err = &'static str;
+    type Err = Wanting;
 
     /// Reads `ADDRESS` or `ADDRESS/PREFIX`, decimal only; IPv4-mapped networks are refused as ambiguous.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let network: IpAddr = address.parse().map_err(|_| "an address or a network like 10.0.0.0/8")?;
+        let network: IpAddr = address.parse().map_err(|_| Wanting::Network)?;
         if network != network.to_canonical() {
-            return Err("an IPv4 network is written in IPv4 notation");
+            return Err(Wanting::Ipv4Notation);
         }
         let widest = if network.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => widest,
             Some(digits) if digits.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().ok().filter(|prefix| *prefix <= widest).ok_or("a prefix of 0 to 32, or 0 to 128")?
+                digits.parse().ok().filter(|prefix| *prefix <= widest).ok_or(Wanting::Prefix)?
             }
-            Some(_) => return Err("a prefix of 0 to 32, or 0 to 128"),
+            Some(_) => return Err(Wanting::Prefix),
         };
         Ok(Self { network, prefix })
     }
@@ -80,7 +81,7 @@ impl TargetRule {
 }
 
 impl FromStr for TargetRule {
-    type Err = &'static str;
+    type Err = Wanting;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(network) = text.parse() {
@@ -88,7 +89,7 @@ impl FromStr for TargetRule {
         }
         match Host::from_str(text)? {
             Host::Name(name) => Ok(Self::Host(name)),
-            Host::Address(_) => Err("an address or a network like 10.0.0.0/8"),
+            Host::Address(_) => Err(Wanting::Network),
         }
     }
 }
@@ -103,10 +104,11 @@ pub enum Host {
 }
 
 impl FromStr for Host {
-    type Err = &'static str;
+    type Err = Wanting;
 
-    /// Reads an address (IPv6 with or without brackets) or a DNS name of at most 253 characters. A name whose last label
-    /// is a number, also in hexadecimal, is refused: resolvers read `2130706433`, `0177.1` and `0x7f.1` as addresses.
+    /// Reads an address (IPv6 with or without brackets) or a DNS name of at most 253 characters. A name whose last
+    /// label is a number, also in hexadecimal, is refused: resolvers read `2130706433`, `0177.1` and `0x7f.1` as
+    /// addresses.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         if let Ok(address) = bare.parse::<IpAddr>() {
@@ -120,14 +122,14 @@ impl FromStr for Host {
                 && !label.ends_with('-')
         };
         if name.len() > 253 || !name.split('.').all(label) {
-            return Err("a host name or an address");
+            return Err(Wanting::HostOrAddress);
         }
         let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
         let digits = last.strip_prefix("0x").map_or_else(
             || last.bytes().all(|byte| byte.is_ascii_digit()),
             |hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
         );
-        if digits { Err("an address is written in plain decimal") } else { Ok(Self::Name(name.to_ascii_lowercase())) }
+        if digits { Err(Wanting::PlainDecimal) } else { Ok(Self::Name(name.to_ascii_lowercase())) }
     }
 }
 
@@ -155,8 +157,8 @@ pub enum Denial {
 
 /// Which targets direct mappings may reach.
 ///
-/// Loopback and private addresses (RFC 1918, RFC 6598, ULA) are allowed unless denied; public ones only when an allow entry
-/// covers them, so that the server is no open relay. Denials always win.
+/// Loopback and private addresses (RFC 1918, RFC 6598, ULA) are allowed unless denied; public ones only when an allow
+/// entry covers them, so that the server is no open relay. Denials always win.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TargetPolicy {
     /// Entries that open public addresses.
@@ -240,9 +242,9 @@ pub enum Access {
 }
 
 impl Access {
-    /// Reads the pair of API and database: `access_rule` (empty, `disabled`, `whitelist`, `blacklist`) and its networks. A
-    /// rule without networks, a network that cannot be read and networks without a rule are refused, because each would
-    /// let in or lock out everyone unasked.
+    /// Reads the pair of API and database: `access_rule` (empty, `disabled`, `whitelist`, `blacklist`) and networks.
+    /// A rule without networks, a network that cannot be read and networks without a rule are refused, because each
+    /// would let in or lock out everyone unasked.
     pub fn parse(rule: &str, networks: &[String]) -> Result<Self, AccessFault> {
         let network = |text: &String| text.parse().map_err(|_| AccessFault::Networks);
         let read = || networks.iter().map(network).collect::<Result<Vec<Cidr>, _>>();

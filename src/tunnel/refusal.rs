@@ -3,7 +3,7 @@
 use crate::model::Port;
 use crate::tunnel::policy::Denial;
 use crate::tunnel::store::StoreFault;
-use crate::words::tunnel::TunnelWords;
+use crate::words::tunnel::{TunnelWords, Wanting};
 
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Refusal {
     }
 
     /// A field that is missing or cannot be used.
-    pub(crate) fn field(field: &'static str, wanted: &'static str) -> Self {
+    pub(crate) fn field(field: &'static str, wanted: Wanting) -> Self {
         Self::new(400, "invalid_field", TunnelWords::InvalidField { field, wanted })
     }
 

@@ -10,7 +10,7 @@ use super::policy::{Access, AccessFault, Host};
 use super::refusal::Refusal;
 use super::store::NewMapping;
 use crate::model::Port;
-use crate::words::tunnel::TunnelWords;
+use crate::words::tunnel::{TunnelWords, Wanting};
 
 /// The longest name of a mapping or client, in characters.
 const NAME_CHARS_MAX: usize = 64;
@@ -62,7 +62,7 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
     check_port(source_port, ports)?;
     let target_port = body.target_port.as_ref().map(|value| port("target_port", value)).transpose()?;
     let host = match (text("target_ip", body.target_ip)?, text("target_host", body.target_host)?) {
-        (Some(_), Some(_)) => return Err(Refusal::field("target_ip", "left out, since target_host is given")),
+        (Some(_), Some(_)) => return Err(Refusal::field("target_ip", Wanting::OnlyTargetHost)),
         (Some(host), None) => Some(host.parse().map_err(|wanted| Refusal::field("target_ip", wanted))?),
         (None, Some(host)) => Some(host.parse().map_err(|wanted| Refusal::field("target_host", wanted))?),
         (None, None) => None,
@@ -71,7 +71,7 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
     let use_tunnel = match body.use_tunnel {
         None | Some(Value::Null) => !client.is_empty() || (host.is_none() && target_port.is_none()),
         Some(Value::Bool(through)) => through,
-        Some(_) => return Err(Refusal::field("use_tunnel", "true or false")),
+        Some(_) => return Err(Refusal::field("use_tunnel", Wanting::TrueOrFalse)),
     };
     let networks = networks(body.access_ips)?;
     let rule = text("access_rule", body.access_rule)?.unwrap_or_default();
@@ -79,7 +79,7 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
     match text("protocol", body.protocol)?.as_deref() {
         None | Some("tcp") => {}
         Some("udp") => return Err(Refusal::new(400, "unsupported", TunnelWords::UdpUnsupported)),
-        Some(_) => return Err(Refusal::field("protocol", "tcp")),
+        Some(_) => return Err(Refusal::field("protocol", Wanting::Tcp)),
     }
     let host: Host = host.unwrap_or(Host::Address(std::net::Ipv4Addr::LOCALHOST.into()));
     let behind_tunnel = || source_port.get().checked_sub(target_offset).and_then(Port::new);
@@ -128,15 +128,15 @@ fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
 
 fn port(field: &'static str, value: &Value) -> Result<Port, Refusal> {
     let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
-    number.and_then(Port::new).ok_or_else(|| Refusal::field(field, "a whole number, 1 to 65535"))
+    number.and_then(Port::new).ok_or_else(|| Refusal::field(field, Wanting::PortNumber))
 }
 
 fn either_port(documented: Option<&Value>, later: Option<&Value>) -> Result<Port, Refusal> {
     match (documented, later) {
-        (Some(_), Some(_)) => Err(Refusal::field("port", "left out, since source_port is given")),
+        (Some(_), Some(_)) => Err(Refusal::field("port", Wanting::OnlySourcePort)),
         (Some(value), None) => port("port", value),
         (None, Some(value)) => port("source_port", value),
-        (None, None) => Err(Refusal::field("port", "a whole number, 1 to 65535")),
+        (None, None) => Err(Refusal::field("port", Wanting::PortNumber)),
     }
 }
 
@@ -156,14 +156,14 @@ fn text(field: &'static str, value: Option<Value>) -> Result<Option<String>, Ref
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Some(_) => Err(Refusal::field(field, "a string")),
+        Some(_) => Err(Refusal::field(field, Wanting::Text)),
     }
 }
 
 fn name(field: &'static str, value: Option<Value>) -> Result<String, Refusal> {
     let name = text(field, value)?.unwrap_or_default();
     if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        return Err(Refusal::field(field, "at most 64 printable characters"));
+        return Err(Refusal::field(field, Wanting::ShortName));
     }
     Ok(name)
 }
@@ -186,11 +186,8 @@ fn networks(value: Option<Value>) -> Result<Vec<String>, Refusal> {
 
 fn access_refusal(fault: AccessFault) -> Refusal {
     match fault {
-        AccessFault::Rule => Refusal::field("access_rule", "disabled, whitelist or blacklist"),
-        AccessFault::Networks => Refusal::field(
-            "access_ips",
-            "a list of at most 256 networks such as [\"10.0.0.0/8\"], not empty for a rule",
-        ),
+        AccessFault::Rule => Refusal::field("access_rule", Wanting::Rule),
+        AccessFault::Networks => Refusal::field("access_ips", Wanting::Networks),
     }
 }
 
@@ -200,7 +197,7 @@ fn bandwidth(value: Option<&Value>) -> Result<u64, Refusal> {
         Some(value) => value
             .as_u64()
             .filter(|limit| *limit <= BANDWIDTH_MAX)
-            .ok_or_else(|| Refusal::field("bandwidth_limit", "bytes a second, a whole number from 0")),
+            .ok_or_else(|| Refusal::field("bandwidth_limit", Wanting::BytesPerSecond)),
     }
 }
 
@@ -245,7 +242,8 @@ mod tests {
                 "{body}"
             );
         }
-        let body = r#"{"port":10022,"target_ip":"::1","access_rule":"whitelist","access_ips":"[\"127.0.0.0/8\"]","bandwidth_limit":1000}"#;
+        let body = r#"{"port":10022,"target_ip":"::1","access_rule":"whitelist","access_ips":"[\"127.0.0.0/8\"]",
+            "bandwidth_limit":1000}"#;
         let wanted = read(body).expect("the predecessor's string");
         assert!(!wanted.access.admits("10.0.0.1".parse().unwrap()));
         assert_eq!((wanted.row.access_ips.as_str(), wanted.row.bandwidth_limit), (r#"["127.0.0.0/8"]"#, 1000));

@@ -61,8 +61,8 @@ pub struct Server {
 impl Server {
     /// Opens the database, binds the API, restores the mappings and serves, in this order.
     ///
-    /// Fails with [`ErrorKind::Busy`] when the database or the API's port is in use, with [`ErrorKind::Missing`] when either
-    /// cannot be opened. A mapping that cannot be served does not stop the server.
+    /// Fails with [`ErrorKind::Busy`] when the database or the API's port is in use, with [`ErrorKind::Missing`] when
+    /// either cannot be opened. A mapping that cannot be served does not stop the server.
     pub async fn start(config: ServerConfig) -> Result<Self> {
         Self::start_with(config, Patience::DEFAULT).await
     }
@@ -111,8 +111,8 @@ pub async fn run(config: ServerConfig, shutdown: impl Future<Output = Drain>) ->
 /// `tunnel server`: reads the configuration, starts logging to stderr, and serves until SIGTERM or SIGINT; a second
 /// signal ends the draining at once.
 ///
-/// `environment` is the process's own; variables of `env_file` stand where it is silent. Without `config_file` everything
-/// comes from variables and defaults.
+/// `environment` is the process's own; variables of `env_file` stand where it is silent. Without `config_file`
+/// everything comes from variables and defaults.
 pub fn main_entry(
     config_file: Option<&Path>,
     env_file: Option<&Path>,

@@ -12,7 +12,7 @@ catalogue! {
         YamlBroken { line: usize, detail: String } => "this is not YAML (line {line}): {detail}", "YAML 格式错误（第 {line} 行）：{detail}";
         UnknownVariable { name: String, nearest: String } =>
             "unknown variable {name}; the nearest known one is {nearest}", "环境变量 {name} 无法识别；最接近的是 {nearest}";
-        WrongValue { key: &'static str, wanted: &'static str, variable: String } =>
+        WrongValue { key: &'static str, wanted: Wanting, variable: String } =>
             "`{key}` (or {variable}) must be {wanted}", "`{key}`（或 {variable}）的值无效，应为：{wanted}";
         KeyMissing => "there is no API key, and without one everybody could change mappings", "没有设置 API 密钥；没有密钥，任何人都能修改映射";
         KeyExample => "the API key is one that stands in examples", "API 密钥是示例中的密钥";
@@ -52,7 +52,7 @@ catalogue! {
         MappingRemoved { port: crate::model::Port } => "mapping of port {port} removed", "端口映射已删除：{port}";
         MappingsListed => "mappings listed", "已列出端口映射";
 
-        InvalidField { field: &'static str, wanted: &'static str } => "`{field}` must be {wanted}", "`{field}` 无效，应为：{wanted}";
+        InvalidField { field: &'static str, wanted: Wanting } => "`{field}` must be {wanted}", "`{field}` 无效，应为：{wanted}";
         BadJson { detail: String } => "the body cannot be understood: {detail}", "无法理解请求内容：{detail}";
         NotAnObject => "the body must be a JSON object", "请求内容必须是 JSON 对象";
         UdpUnsupported => "only TCP can be forwarded", "只能转发 TCP";
@@ -88,5 +88,40 @@ catalogue! {
         BodyTooLarge { limit: usize } => "the body is larger than {limit} bytes", "请求内容超过 {limit} 字节";
         BodyBroken => "the body broke off", "请求内容中断";
         BodyTimeout => "the body took too long", "请求内容接收超时";
+    }
+}
+
+catalogue! {
+    /// What a configuration key or a field of a request must be; completes "must be …".
+    Wanting {
+        OneValue => "one value, not a list", "单个值，而不是列表";
+        TrueOrFalse => "true or false", "true 或 false";
+        PortNumber => "a whole number, 1 to 65535", "1 到 65535 的整数";
+        FromOne => "a whole number, 1 or more", "不小于 1 的整数";
+        OffsetNumber => "a whole number, 0 to 65535", "0 到 65535 的整数";
+        ListenAddress => "an address such as 127.0.0.1 or ::", "IP 地址，例如 127.0.0.1 或 ::";
+        LastPort => "a port not below port_range.from", "不小于 port_range.from 的端口";
+        CertificateKey => "the key of tunnel.cert_file", "tunnel.cert_file 对应的私钥";
+        KeyCertificate => "the certificate of tunnel.key_file", "tunnel.key_file 对应的证书";
+        AutoForCertificates => "auto, since certificate files are given", "auto，因为已指定证书文件";
+        AutoOrOff => "auto or off", "auto 或 off";
+        QuotedString => "a string in quotes", "带引号的字符串";
+        NoKeyFile => "left out, since api.api_key is given", "省略，因为已设置 api.api_key";
+        Level => "error, warn, info, debug or trace", "error、warn、info、debug 或 trace";
+        Format => "text or json", "text 或 json";
+        OnlyTargetHost => "left out, since target_host is given", "省略，因为已给出 target_host";
+        OnlySourcePort => "left out, since source_port is given", "省略，因为已给出 source_port";
+        Tcp => "tcp", "tcp";
+        Text => "a string", "字符串";
+        ShortName => "at most 64 printable characters", "不超过 64 个可打印字符";
+        Rule => "disabled, whitelist or blacklist", "disabled、whitelist 或 blacklist";
+        Networks => "a list of at most 256 networks such as [\"10.0.0.0/8\"], not empty for a rule", "不超过 256 个网段的列表，例如 [\"10.0.0.0/8\"]；设有规则时不能为空";
+        BytesPerSecond => "bytes a second, a whole number from 0", "每秒字节数，不小于 0 的整数";
+        Network => "an address or a network like 10.0.0.0/8", "IP 地址或网段，例如 10.0.0.0/8";
+        Ipv4Notation => "an IPv4 network in IPv4 notation", "用 IPv4 写法表示的 IPv4 网段";
+        Prefix => "a prefix of 0 to 32, or 0 to 128", "前缀长度 0 到 32（IPv6 为 0 到 128）";
+        HostOrAddress => "a host name or an address", "主机名或 IP 地址";
+        PlainDecimal => "an address in plain decimal notation", "普通十进制写法的 IP 地址";
+        TargetEntry => "a host name, an address or a network like 10.0.0.0/8", "主机名、IP 地址或网段，例如 10.0.0.0/8";
     }
 }

@@ -24,7 +24,8 @@ fn words(outcome: Result<ServerConfig>) -> (ErrorKind, String) {
 #[test]
 fn the_file_of_the_contract_loads_unchanged() {
     let yaml = "port_range: { from: 10000, end: 10100 }
-tunnel:   { enabled: true, listen_port: 9000, listen: 0.0.0.0, tls: auto, cert_file: , key_file: , client_ca: , legacy_v1: false, target_offset: 10000 }
+tunnel:   { enabled: true, listen_port: 9000, listen: 0.0.0.0, tls: auto, cert_file: , key_file: , client_ca: ,
+            legacy_v1: false, target_offset: 10000 }
 #           tls: auto = TLS 1.3
 api:      { listen_port: 8080, listen: 127.0.0.1, api_key: , api_key_file: , allowed_ips: [], rate_limit: 50 }
 database: { path: ./data/mappings.db }
