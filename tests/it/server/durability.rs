@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,8 +13,9 @@ use portwright::tunnel::health_probe;
 use portwright::tunnel::server::{Server, main_entry};
 use serde_json::{Value, json};
 
-use super::http::send;
+use super::http::{exchange, send};
 use super::running::{KEY, PATIENCE, Running, config, free_port, wait_until};
+use crate::support::have;
 
 #[test]
 fn one_busy_port_does_not_stop_the_others_and_is_served_once_free() {
@@ -132,9 +133,35 @@ impl OwnProcess {
     }
 
     fn post(&self, route: &str, body: &Value) -> u16 {
-        let line = format!("POST /api/mapping/{route}");
-        let key = format!("X-API-Key: {KEY}");
-        send(self.1, &line, &["Host: localhost", "Content-Type: application/json", &key], &body.to_string()).status
+        self.try_post(route, body).expect("an answer")
+    }
+
+    /// Posts to a server that may be killed before it answers.
+    fn try_post(&self, route: &str, body: &Value) -> Option<u16> {
+        let body = body.to_string();
+        let request = format!(
+            "POST /api/mapping/{route} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-API-Key: {KEY}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        exchange(self.1, request.as_bytes()).map(|answer| answer.status)
+    }
+
+    /// Kills the server when it makes its `nth` write or sync from now on.
+    fn kill_at_write(&self, nth: usize) -> Child {
+        let inject = format!("inject=pwrite64,fdatasync,fsync:signal=KILL:when={nth}");
+        let mut tracer = Command::new("strace")
+            .args(["-f", "-e", "trace=pwrite64,fdatasync,fsync", "-e", &inject, "-p", &self.0.id().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace");
+        let mut lines = BufReader::new(tracer.stderr.take().expect("its output")).lines();
+        let attached = lines.any(|line| line.expect("a line").contains("attached"));
+        assert!(attached, "strace may watch our own process");
+        // Reads on, because a full pipe would stop the tracer and with it the server.
+        std::thread::spawn(move || lines.count());
+        tracer
     }
 
     fn ports(&self) -> Vec<u64> {
@@ -204,10 +231,48 @@ fn what_was_acknowledged_survives_a_kill_and_what_was_removed_does_not_return() 
 }
 
 #[test]
+fn killed_at_any_write_the_database_agrees_with_what_was_answered() {
+    if !have("strace", Command::new("strace").arg("-V").output().is_ok()) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port().port();
+    let body = json!({ "port": port, "target_ip": "127.0.0.1", "target_port": free_port().port() });
+    for (route, wanted) in [("create", true), ("remove", false)] {
+        let mut kills = 0;
+        let request = if wanted { body.clone() } else { json!({ "port": port }) };
+        for nth in 1.. {
+            let mut server = OwnProcess::start(folder.path(), &[]);
+            let listed = server.ports().contains(&u64::from(port));
+            let listens = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            assert_eq!(listed, listens, "list and listeners agree before write {nth} of {route}");
+            if listed == wanted {
+                // The last one was killed after the commit and before the answer; put it back for the next write.
+                let (undo, body) = if wanted { ("remove", json!({ "port": port })) } else { ("create", body.clone()) };
+                assert_eq!(server.post(undo, &body), 200);
+            }
+            let mut tracer = server.kill_at_write(nth);
+            let answer = server.try_post(route, &request);
+            let survived = server.0.try_wait().expect("a process").is_none() && answer == Some(200);
+            drop(server);
+            tracer.wait().expect("the tracer ends with the server");
+            if survived {
+                break;
+            }
+            assert_ne!(answer, Some(200), "killed before the last write, and yet acknowledged");
+            kills += 1;
+            assert!(kills < 50, "a write has an end");
+        }
+        println!("{route}: killed at each of {kills} writes");
+        assert!(kills >= 2, "a commit writes and syncs");
+        let server = OwnProcess::start(folder.path(), &[]);
+        assert_eq!(server.ports().contains(&u64::from(port)), wanted, "what was acknowledged");
+    }
+}
+
+#[test]
 fn a_server_out_of_descriptors_neither_ends_nor_spins_and_recovers() {
-    if Command::new("prlimit").arg("--version").output().is_err() {
-        assert!(std::env::var_os("PORTWRIGHT_REQUIRE_ALL").is_none(), "needs prlimit");
-        println!("skipped: needs prlimit");
+    if !have("prlimit", Command::new("prlimit").arg("--version").output().is_ok()) {
         return;
     }
     let target = TcpListener::bind("127.0.0.1:0").expect("a target");
