@@ -64,14 +64,16 @@ def hold(kind, count):
     return holders
 
 
-def median_ms(command):
-    times = []
+def medians_ms(commands):
+    times = [[] for _ in commands]
+    # In turns, so that whatever else the machine does falls on all of them alike.
     for _ in range(RUNS):
-        start = time.perf_counter()
-        # lsof exits with 1 when something could not be listed.
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times)
+        for command, taken in zip(commands, times):
+            start = time.perf_counter()
+            # lsof exits with 1 when something could not be listed.
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            taken.append((time.perf_counter() - start) * 1000)
+    return [statistics.median(taken) for taken in times]
 
 
 ours = sys.argv[1:]
@@ -83,7 +85,7 @@ for kind in KINDS:
     for size in SIZES:
         holders = hold(kind, size)
         try:
-            mine, ss, lsof = (median_ms(command) for command in (ours, ["ss", "-tulnp"], ["lsof", "-i"]))
+            mine, ss, lsof = medians_ms([ours, ["ss", "-tulnp"], ["lsof", "-i"]])
         finally:
             for holder in holders:
                 holder.kill()

@@ -3,7 +3,6 @@
 //! The doc comments here are for developers; what a person reads comes from [`crate::words::help`], put in place by
 //! [`super::command`], which also fails a test for any argument without a text.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,7 +80,7 @@ pub enum Verb {
     /// Puts back what the last run changed.
     Undo(UndoArgs),
     /// The state of the launched service.
-    Status(InstanceArgs),
+    Status(StatusArgs),
     /// The output of the launched service.
     Logs(LogsArgs),
     /// Stops and removes the launched service.
@@ -110,15 +109,7 @@ pub struct ProjectArgs {
     /// The compose profiles to activate.
     #[arg(long = "profile")]
     pub profiles: Vec<String>,
-    /// Which copy of the project is meant.
-    #[command(flatten)]
-    pub instance: InstanceArgs,
-}
-
-/// Which copy of a project is meant.
-#[derive(Debug, Clone, Default, Args)]
-pub struct InstanceArgs {
-    /// The name of the copy; `None` for the project itself.
+    /// Which copy of the project is meant; `None` for the project itself.
     #[arg(long, value_parser = values::instance_name)]
     pub instance: Option<String>,
 }
@@ -289,16 +280,25 @@ pub enum ProtocolFilter {
 /// `undo`.
 #[derive(Debug, Clone, Args)]
 pub struct UndoArgs {
-    /// Which copy of the project.
+    /// Which project.
     #[command(flatten)]
-    pub instance: InstanceArgs,
+    pub project: ProjectArgs,
     /// Asks nothing.
     #[arg(long, short)]
     pub yes: bool,
 }
 
-/// `logs`.
+/// `status`.
 #[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+}
+
+/// `logs`, where `-f` is short for `--follow`, as with every program that prints logs.
+#[derive(Debug, Clone, Args)]
+#[command(mut_arg("files", |files| files.short(None)))]
 pub struct LogsArgs {
     /// The service; `None` for all.
     pub service: Option<String>,
@@ -308,17 +308,17 @@ pub struct LogsArgs {
     /// How many of the last lines to print.
     #[arg(long, value_parser = values::lines)]
     pub tail: Option<u32>,
-    /// Which copy of the project.
+    /// Which project.
     #[command(flatten)]
-    pub instance: InstanceArgs,
+    pub project: ProjectArgs,
 }
 
 /// `down`.
 #[derive(Debug, Clone, Args)]
 pub struct DownArgs {
-    /// Which copy of the project.
+    /// Which project.
     #[command(flatten)]
-    pub instance: InstanceArgs,
+    pub project: ProjectArgs,
     /// Asks nothing.
     #[arg(long, short)]
     pub yes: bool,
@@ -351,9 +351,9 @@ pub struct SuperviseArgs {
     /// The folder for the state of the service: its process id and its output.
     #[arg(long)]
     pub state: PathBuf,
-    /// The command and its arguments.
-    #[arg(last = true, required = true)]
-    pub command: Vec<OsString>,
+    /// The file that describes the service.
+    #[arg(long)]
+    pub spec: PathBuf,
 }
 
 impl Verb {

@@ -71,11 +71,7 @@ fn usage(command: &Command, path: &str, lang: Lang) -> String {
     for arg in command.get_positionals() {
         let value = argument(path, arg.get_id().as_str()).and_then(|words| words.value);
         let value = value.map(|words| words.say(lang)).unwrap_or_default();
-        words.push(match (arg.is_last_set(), arg.is_required_set()) {
-            (true, _) => format!("-- <{value}>..."),
-            (false, true) => format!("<{value}>"),
-            (false, false) => format!("[{value}]"),
-        });
+        words.push(if arg.is_required_set() { format!("<{value}>") } else { format!("[{value}]") });
     }
     words.join(" ")
 }
@@ -174,13 +170,16 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "tail") => (H::Tail, H::CountValue),
         (_, "config") => (H::Config, H::FileValue),
         (_, "state") => (H::State, H::DirValue),
-        ("supervise", "command") => (H::Supervised, H::CommandValue),
+        (_, "spec") => (H::Spec, H::FileValue),
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
+    use super::super::args::{LogsArgs, ProjectArgs, Verb};
     use super::*;
 
     fn walk(command: &Command, path: &str, see: &mut dyn FnMut(&Command, &str)) {
@@ -219,6 +218,18 @@ mod tests {
                 assert!(!page.contains(word), "{word:?} in the help of {path:?}:\n{page}");
             }
         });
+    }
+
+    #[test]
+    fn the_short_flag_of_logs_follows_and_that_of_other_verbs_names_a_file() {
+        let parsed = |line: &str| Arguments::try_parse_from(line.split_whitespace()).map(|arguments| arguments.verb);
+        assert!(matches!(
+            parsed("portwright logs -f --file a.yaml"),
+            Ok(Verb::Logs(LogsArgs { follow: true, project: ProjectArgs { files, .. }, .. })) if files.len() == 1
+        ));
+        assert!(
+            matches!(parsed("portwright status -f a.yaml"), Ok(Verb::Status(status)) if status.project.files.len() == 1)
+        );
     }
 
     #[test]

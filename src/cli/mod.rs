@@ -18,7 +18,10 @@ mod quick_start;
 pub mod report;
 mod runtime;
 mod scan;
+mod service;
 pub mod table;
+mod tunnel;
+mod undo;
 mod usage;
 mod values;
 mod wishes;
@@ -30,7 +33,7 @@ use clap::FromArgMatches as _;
 use clap::error::ErrorKind as ClapKind;
 
 pub use args::Arguments;
-use args::Verb;
+use args::{TunnelVerb, Verb};
 pub use environment::Environment;
 pub use interrupt::Interrupt;
 pub use output::Talk;
@@ -79,7 +82,13 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::QuickStart(typed) => quick_start::run(arguments, typed, talk, environment),
         Verb::Check(typed) => check::run(arguments, typed, talk, environment),
         Verb::Scan(typed) => scan::run(arguments, typed, talk, environment),
-        verb => Err(Error::new(ErrorKind::Missing, CliWords::VerbNotReady { verb: verb.name().to_owned() })),
+        Verb::Undo(typed) => undo::run(arguments, typed, talk, environment),
+        Verb::Status(typed) => service::status(arguments, typed, talk, environment),
+        Verb::Logs(typed) => service::logs(arguments, typed, talk, environment),
+        Verb::Down(typed) => service::down(arguments, typed, talk, environment),
+        Verb::Tunnel { verb: TunnelVerb::Server(typed) } => tunnel::server(typed, talk, environment),
+        Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
+        Verb::Supervise(typed) => tunnel::supervise(typed),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::words::{Message, Say};
 
 /// How long a service may take until it answers, when nothing else is said: images are there, and a slow start of a
 /// database is within it.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 pub(super) fn run(
     arguments: &Arguments,
@@ -46,25 +46,23 @@ pub(super) fn run(
     wizard.progress.done();
     let report = report?;
     if talk.json {
-        talk.json(&document(&report))?
+        talk.json(&document(&report))?;
     } else {
-        conclude(&report, talk)?
+        conclude(&report, talk)?;
     }
     Ok(Ending::Done)
 }
 
 fn order(arguments: &Arguments, typed: &QuickStartArgs, talk: &Talk, environment: &Environment) -> Result<Order> {
-    let policy = match typed.on_conflict {
-        Some(OnConflict::Ask) if !talk.can_ask() => {
+    let policy = match (typed.on_conflict, typed.yes) {
+        (Some(OnConflict::Ask), _) if !talk.can_ask() => {
             return Err(Error::new(ErrorKind::Usage, VerbWords::NobodyToAsk).hint(VerbWords::HintNobodyToAsk));
         }
-        Some(OnConflict::Ask) => Policy::Ask,
-        Some(OnConflict::Auto) => Policy::Auto,
-        Some(OnConflict::Keep) => Policy::Keep,
-        Some(OnConflict::Fail) => Policy::Fail,
-        None if typed.yes => Policy::Auto,
-        None if talk.can_ask() => Policy::Ask,
-        None => Policy::Fail,
+        (Some(OnConflict::Ask), _) => Policy::Ask,
+        (Some(OnConflict::Auto), _) | (None, true) => Policy::Auto,
+        (Some(OnConflict::Keep), _) => Policy::Keep,
+        (None, false) if talk.can_ask() => Policy::Ask,
+        (Some(OnConflict::Fail), _) | (None, false) => Policy::Fail,
     };
     Ok(Order {
         project: wishes::project_order(arguments, &typed.project, typed.runtime, environment)?,
@@ -195,11 +193,9 @@ fn rows<'a>(project: &'a Project, bindings: &'a [Binding]) -> Vec<(&'a Binding, 
     bindings.iter().filter_map(|binding| Some((binding, project.mappings.get(binding.mapping.0)?))).collect()
 }
 
-/// The variables whose values are ports that move, and may therefore be shown.
+/// The variables whose values are published ports, and may therefore be shown.
 fn shown_variables(planned: &Planned) -> Vec<String> {
-    let moved = planned.ports.moves.iter().flat_map(|decided| &decided.mappings);
-    let mappings = moved.filter_map(|id| planned.loaded.project.mappings.get(id.0));
-    mappings.filter_map(|mapping| mapping.variable.clone()).collect()
+    planned.loaded.project.mappings.iter().filter_map(|mapping| mapping.variable.clone()).collect()
 }
 
 fn moved(project: &Project, bindings: &[Binding], lead: Option<MappingId>, to: Port) -> Message {

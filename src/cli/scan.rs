@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::args::{Arguments, InstanceArgs, ProjectArgs, ProtocolFilter, RuntimeChoice, ScanArgs};
+use super::args::{Arguments, ProjectArgs, ProtocolFilter, RuntimeChoice, ScanArgs};
 use super::json::ScanDocument;
 use super::{Ending, Environment, Talk, runtime, table, wishes};
 use crate::deploy::{Interrupt, ProjectOrder, Scan, ScanWishes, scan};
@@ -22,7 +22,7 @@ pub(super) fn run(
     if scan_args.watch && talk.json {
         return Err(Error::new(ErrorKind::Usage, VerbWords::WatchJson).hint(VerbWords::HintWatchJson));
     }
-    let project = ProjectArgs { instance: InstanceArgs::default(), ..ProjectArgs::default() };
+    let project = ProjectArgs::default();
     let order = wishes::project_order(arguments, &project, RuntimeChoice::Auto, environment)?;
     let wishes = ScanWishes {
         range: scan_args.range,

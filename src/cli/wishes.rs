@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Environment;
 use super::args::{Arguments, ProjectArgs, RuntimeChoice};
 use crate::deploy::{self, Layout, ProjectOrder};
-use crate::disk::Dirs;
+use crate::disk::{self, Dirs};
 use crate::error::{Error, ErrorKind, Result};
 
 use crate::model::Secret;
@@ -65,7 +65,7 @@ fn no_directory(path: &Path, why: &str) -> Error {
 }
 
 /// The variables that are text, as compose would see them.
-fn text_variables(environment: &Environment) -> BTreeMap<String, String> {
+pub(super) fn text_variables(environment: &Environment) -> BTreeMap<String, String> {
     let pairs = environment.variables.iter();
     pairs.filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))).collect()
 }
@@ -86,6 +86,11 @@ pub(super) fn dirs(environment: &Environment) -> Result<Dirs> {
 /// How a fresh bundled project is laid out: with a key of its own, 256 bits from the system.
 pub(super) fn layout(dirs: &Dirs, bind: IpAddr) -> Layout {
     let key: [u8; 32] = rand::random();
-    let api_key = Secret::new(key.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-    Layout { default_directory: dirs.data.join("tunnel-server"), bind, api_key }
+    let api_key = Secret::new(disk::hex(&key));
+    Layout { default_directory: bundled_directory(dirs), bind, api_key }
+}
+
+/// Where the bundled project goes when no directory is named.
+pub(super) fn bundled_directory(dirs: &Dirs) -> PathBuf {
+    dirs.data.join("tunnel-server")
 }

@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use super::project::ProjectKind;
+use crate::disk::Digest;
 use crate::model::{Mapping, Port, PortRange, Project, PublishedPort, Secret};
 use crate::text::project::Snapshot;
 use crate::tunnel;
@@ -51,11 +50,10 @@ pub(super) fn kind_of(snapshot: &Snapshot, project: &Project) -> ProjectKind {
     if project.files.iter().any(marked) && serves { ProjectKind::Bundled } else { ProjectKind::Compose }
 }
 
-/// Names the container or process: the project's name, and a few digits of its directory, so that two projects of one
-/// name do not meet.
+/// Names the container or process: a few digits of its directory keep two deployments of one user apart.
 pub(super) fn service_name(project: &Project) -> String {
     let place: String = instance(&project.directory).chars().take(6).collect();
-    format!("portwright-{}-{place}", project.name)
+    format!("portwright-tunnel-{place}")
 }
 
 /// The token by which the server of a directory is told from any other: the same at every start.
@@ -65,12 +63,12 @@ pub(super) fn instance(directory: &Path) -> String {
 
 /// The SHA-256 of several pieces, each with its length, in hexadecimal.
 pub(super) fn digest(pieces: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
+    let mut whole = Vec::new();
     for piece in pieces {
-        hash.update((piece.len() as u64).to_be_bytes());
-        hash.update(piece);
+        whole.extend((piece.len() as u64).to_be_bytes());
+        whole.extend_from_slice(piece);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Digest::of(&whole).to_hex()
 }
 
 /// The settings of a native server that differ from the container's: it binds the published addresses itself, and its

@@ -49,10 +49,10 @@ impl Log {
         let mut bytes = Vec::new();
         file.take(TAIL_BYTES_MAX).read_to_end(&mut bytes)?;
         let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let starts = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        let mut starts = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
         let start = match lines {
             0 => bytes.len(),
-            _ => starts.skip(lines - 1).next().unwrap_or(0),
+            _ => starts.nth(lines - 1).unwrap_or(0),
         };
         Ok(bytes.split_off(start))
     }

@@ -26,7 +26,7 @@ pub use native::supervise;
 pub use observe::{Memory, Observed, observe, observe_all, probe};
 pub use order::{Interrupt, Order, ProjectOrder, RuntimeChoice};
 pub use prepare::{Planned, prepare};
-pub use project::{LoadedProject, ProjectKind, no_project, read, read_or_lay_out};
+pub use project::{LoadedProject, ProjectKind, find, no_project, read, read_or_lay_out};
 pub use scan::{Scan, ScanWishes, scan};
 pub use service::{LogWishes, ServiceState, Stopped, down, logs, status};
 pub use undo::{UndoOutcome, undo};

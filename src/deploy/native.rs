@@ -28,7 +28,7 @@ const RESTART_PAUSE_MIN: Duration = Duration::from_millis(500);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A server that ran for this long had started well: the pause begins anew.
-const STARTED_WELL: Duration = Duration::from_secs(60);
+const STARTED_WELL: Duration = Duration::from_mins(1);
 
 /// How long the server may take to end: its own drain of 30 s, and a little.
 const STOP_PATIENCE: Duration = Duration::from_secs(35);

@@ -106,7 +106,9 @@ fn ask(project: &Project, facts: &mut Facts, wishes: &Wishes, audience: &mut dyn
         let mut check = |port: Port| {
             for mapping in group.iter().filter_map(|id| project.mappings.get(id.0)) {
                 let endpoints = Endpoint::published(mapping.host_ip, port, mapping.protocol, facts.ipv6);
-                endpoints.into_iter().for_each(|endpoint| probe(facts, endpoint));
+                for endpoint in endpoints {
+                    probe(facts, endpoint);
+                }
             }
             plan::try_port(project, facts, &ports.moves, lead, port)
         };

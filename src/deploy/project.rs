@@ -45,6 +45,20 @@ pub fn read(order: &ProjectOrder) -> Result<Option<LoadedProject>> {
     read_in(order, &order.directory, Snapshot::new(), Vec::new())
 }
 
+/// Finds the project that a verb on a launched service is about: the one of the directory, else the bundled one that was
+/// laid out in `bundled_directory`.
+///
+/// # Errors
+/// As [`read`]; `Missing` when there is neither.
+pub fn find(order: &ProjectOrder, bundled_directory: &Path) -> Result<LoadedProject> {
+    if let Some(loaded) = read(order)? {
+        return Ok(loaded);
+    }
+    let named = order.directory_named || !order.files.is_empty();
+    let bundled = if named { None } else { read_in(order, bundled_directory, Snapshot::new(), Vec::new())? };
+    bundled.ok_or_else(|| no_project(&order.directory))
+}
+
 /// Reads the project, or lays out the bundled one in memory where there is none.
 ///
 /// # Errors
@@ -121,6 +135,9 @@ fn read_in(
 /// # Errors
 /// As [`disk::read_project_file`].
 pub(super) fn contents(directory: &Path, path: &Path) -> Result<Option<Vec<u8>>> {
+    if !directory.is_dir() {
+        return Ok(None);
+    }
     let read = disk::read_project_file(directory, path, disk::PROJECT_FILE_BYTES_MAX)?;
     Ok(read.map(|fact| fact.contents))
 }

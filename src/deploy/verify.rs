@@ -177,10 +177,8 @@ pub(super) fn urls(project: &Project) -> Vec<Url> {
     single
         .map(|(mapping, range)| {
             let several = project.mappings.iter().filter(|other| other.service == mapping.service).count() > 1;
-            let name = match several {
-                true => format!("{}:{}", mapping.service, mapping.container.first()),
-                false => mapping.service.clone(),
-            };
+            let exact = || format!("{}:{}", mapping.service, mapping.container.first());
+            let name = if several { exact() } else { mapping.service.clone() };
             let address = SocketAddr::new(reachable(mapping.host_ip), range.first().get());
             Url { name, url: format!("{}://{address}", scheme(mapping.container.first(), mapping.protocol)) }
         })

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::records::stored_path;
+use crate::words::Message;
+use crate::words::disk::DiskWords;
 
 /// Names one change of a project; also the name of the folder of its backups. Sorts by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -62,6 +64,13 @@ impl Run {
     #[must_use]
     pub fn applied_at(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.applied_s)
+    }
+
+    /// Returns a warning for each file that was overwritten in place, which is the weaker way.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Message> {
+        let in_place = self.files.iter().filter(|file| file.in_place);
+        in_place.map(|file| DiskWords::OverwrittenInPlace { path: file.path.clone() }.into()).collect()
     }
 }
 

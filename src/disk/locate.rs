@@ -68,13 +68,19 @@ pub fn locate(project: &Path, path: &Path) -> Result<Located> {
     }
     let place = if real.starts_with(&project) {
         Place::Inside
-    } else if !named.starts_with(&project) && real.starts_with(&own_folder) {
+    } else if !is_named_inside(&named, &project) && real.starts_with(&own_folder) {
         Place::NamedOutside
     } else {
         Place::LinkedOutside
     };
     let exists = real.symlink_metadata().is_ok();
     Ok(Located { real, links, place, exists })
+}
+
+/// Tells whether the path says that it is in the project, by whatever name of the project's folder.
+fn is_named_inside(named: &Path, project: &Path) -> bool {
+    let mut folders = named.ancestors().skip(1);
+    folders.any(|folder| folder == project || folder.canonicalize().is_ok_and(|real| real == project))
 }
 
 fn link_loop(path: &Path) -> crate::error::Error {
@@ -148,6 +154,19 @@ mod tests {
         assert_eq!(locate(&project, Path::new(".env")).unwrap().place, Place::LinkedOutside);
         assert_eq!(locate(&project, Path::new("up/shared.env")).unwrap().place, Place::LinkedOutside);
         assert_eq!(locate(&project, Path::new("../shared.env")).unwrap().place, Place::NamedOutside);
+    }
+
+    #[test]
+    fn another_name_of_the_project_does_not_hide_a_link_out_of_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (project, alias) = (root.path().join("project"), root.path().join("alias"));
+        std::fs::create_dir(&project).unwrap();
+        symlink("project", &alias).unwrap();
+        symlink("..", project.join("up")).unwrap();
+        std::fs::write(root.path().join("shared.env"), "A=1").unwrap();
+        std::fs::write(project.join(".env"), "A=1").unwrap();
+        assert_eq!(locate(&alias, &alias.join(".env")).unwrap().place, Place::Inside);
+        assert_eq!(locate(&project, &alias.join("up/shared.env")).unwrap().place, Place::LinkedOutside);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::failure::failure;
+use super::state::ProjectState;
 use super::{os, records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::words::disk::DiskWords;
@@ -42,13 +43,14 @@ impl Drop for ProjectLock {
     }
 }
 
-/// Takes the lock of `folder`, waiting up to `patience`; `on_wait` is told each holder that is waited for, once.
+/// Takes the lock of a project, waiting up to `patience`; `on_wait` is told each holder that is waited for, once.
 pub(super) fn take(
-    (folder, directory): (&Path, &Path),
+    state: &ProjectState,
     verb: &str,
     patience: Duration,
     on_wait: &mut dyn FnMut(&Holder),
 ) -> Result<ProjectLock> {
+    let folder = state.folder();
     let path = folder.join("lock");
     let file = os::open_lock(&path).map_err(|error| failure(&error, &path))?;
     let deadline = Instant::now() + patience;
@@ -61,7 +63,7 @@ pub(super) fn take(
         }
         let holder = records::load::<Holder>(folder, HOLDER).ok().flatten();
         if Instant::now() >= deadline {
-            return Err(busy(directory, holder.or(waited_for)));
+            return Err(busy(state.directory(), holder.or(waited_for)));
         }
         if let Some(holder) = holder.filter(|holder| waited_for.as_ref() != Some(holder)) {
             on_wait(&holder);
@@ -87,15 +89,21 @@ fn busy(directory: &Path, holder: Option<Holder>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Dirs;
+
+    fn state(root: &Path) -> ProjectState {
+        let [state, data, config] = ["state", "data", "config"].map(|name| root.join(name));
+        ProjectState::open(&Dirs { state, data, config }, root).unwrap()
+    }
 
     #[test]
     fn the_second_taker_hears_who_holds_the_lock_and_then_gives_up_as_busy() {
         let root = tempfile::tempdir().unwrap();
-        let at = (root.path(), Path::new("/project"));
-        let held = take(at, "quick-start", Duration::ZERO, &mut |_| ()).unwrap();
+        let state = state(root.path());
+        let held = take(&state, "quick-start", Duration::ZERO, &mut |_| ()).unwrap();
         let mut heard = Vec::new();
         let patience = LOCK_POLL * 3;
-        let error = take(at, "undo", patience, &mut |holder| heard.push(holder.clone())).unwrap_err();
+        let error = take(&state, "undo", patience, &mut |holder| heard.push(holder.clone())).unwrap_err();
         assert_eq!(error.kind().exit_code(), 4);
         assert!(
             error.to_string().contains(&format!("`portwright quick-start` (pid {})", std::process::id())),
@@ -103,18 +111,18 @@ mod tests {
         );
         assert_eq!(heard.len(), 1);
         drop(held);
-        take(at, "undo", Duration::ZERO, &mut |_| ()).unwrap();
+        take(&state, "undo", Duration::ZERO, &mut |_| ()).unwrap();
     }
 
     #[test]
     fn eight_contenders_are_never_inside_together() {
         let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
         let inside = std::sync::atomic::AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let at = (root.path(), Path::new("/project"));
-                    let _lock = take(at, "up", Duration::from_secs(30), &mut |_| ()).unwrap();
+                    let _lock = take(&state, "up", Duration::from_secs(30), &mut |_| ()).unwrap();
                     assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                     std::thread::yield_now();
                     inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);

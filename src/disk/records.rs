@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::failure::{failure, refused};
 use super::os;
 use super::read::read_regular;
@@ -22,23 +23,17 @@ const RECORD_BYTES_MAX: u64 = 1 << 20;
 /// Ends the name of a record that is being written; recovery sweeps what a crash left.
 pub(super) const UNFINISHED: &str = "new";
 
-#[derive(Serialize)]
-struct Written<'a, T> {
-    format: u32,
-    portwright: &'static str,
-    body: &'a T,
-}
+/// What stands between the header of a record and its body, and after the body. The digest in the header is that of the
+/// body's text.
+const BODY: &str = ",\n\"body\": ";
+const END: &str = "\n}\n";
 
 #[derive(Deserialize)]
 struct Header {
     format: u32,
     #[serde(default)]
     portwright: String,
-}
-
-#[derive(Deserialize)]
-struct Body<T> {
-    body: T,
+    digest: Option<Digest>,
 }
 
 /// Returns the path of a record.
@@ -51,28 +46,38 @@ pub(super) fn path_of(folder: &Path, name: &str) -> PathBuf {
 pub(super) fn load<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>> {
     let path = path_of(folder, name);
     let Some((bytes, _)) = read_regular(&path, RECORD_BYTES_MAX)? else { return Ok(None) };
-    let header: Header = serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &error))?;
+    let header: Header = serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &position(&error)))?;
     if header.format > FORMAT {
         let version = header.portwright;
         return Err(Error::new(ErrorKind::Missing, DiskWords::NewerFormat { path, version: version.clone() })
             .hint(DiskWords::NewerFormatHint { version }));
     }
-    let body: Body<T> = serde_json::from_slice(&bytes).map_err(|error| unreadable(&path, &error))?;
-    Ok(Some(body.body))
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let body = text.split_once(BODY).and_then(|(_, rest)| rest.strip_suffix(END)).unwrap_or_default();
+    if header.digest != Some(Digest::of(body.as_bytes())) {
+        return Err(unreadable(&path, "digest"));
+    }
+    serde_json::from_str(body).map(Some).map_err(|error| unreadable(&path, &position(&error)))
 }
 
 /// Tells where the text stops making sense; the position only, never what stands there.
-fn unreadable(path: &Path, error: &serde_json::Error) -> Error {
-    let reason = format!("{:?}, {}:{}", error.classify(), error.line(), error.column());
-    refused(DiskWords::RecordUnreadable { path: path.to_path_buf(), reason })
-        .hint(DiskWords::RecordChoices { path: path.to_path_buf() })
+fn position(error: &serde_json::Error) -> String {
+    format!("{:?}, {}:{}", error.classify(), error.line(), error.column())
+}
+
+fn unreadable(path: &Path, reason: &str) -> Error {
+    let (path, reason) = (path.to_path_buf(), reason.to_owned());
+    refused(DiskWords::RecordUnreadable { path: path.clone(), reason }).hint(DiskWords::RecordChoices { path })
 }
 
 /// Writes a record: the old one or the new one is there at any instant, and the new one is durable on return.
 pub(super) fn save<T: Serialize>(folder: &Path, name: &str, body: &T) -> Result<()> {
     let path = path_of(folder, name);
-    let bytes = serde_json::to_vec_pretty(&Written { format: FORMAT, portwright: env!("CARGO_PKG_VERSION"), body })
-        .map_err(|_| refused(DiskWords::PathUnwritable { path: path.clone() }))?;
+    let body =
+        serde_json::to_string_pretty(body).map_err(|_| refused(DiskWords::PathUnwritable { path: path.clone() }))?;
+    let (digest, version) = (Digest::of(body.as_bytes()).to_hex(), env!("CARGO_PKG_VERSION"));
+    let header = format!("{{\n\"format\": {FORMAT},\n\"portwright\": \"{version}\",\n\"digest\": \"{digest}\"");
+    let bytes = [&header, BODY, &body, END].concat().into_bytes();
     if u64::try_from(bytes.len()).is_ok_and(|length| length > RECORD_BYTES_MAX) {
         return Err(refused(DiskWords::TooLarge { path, limit: RECORD_BYTES_MAX }));
     }
@@ -160,6 +165,22 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Refused);
             assert!(error.to_string().contains("choices.json") && !error.to_string().contains("canary"), "{error}");
             assert!(error.way_out().is_some_and(|hint| hint.to_string().starts_with("either ")));
+        }
+    }
+
+    #[test]
+    fn a_record_with_an_altered_byte_in_its_digest_or_body_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        save(root.path(), "choices", &"value").unwrap();
+        let path = path_of(root.path(), "choices");
+        let whole = std::fs::read(&path).unwrap();
+        let digest = String::from_utf8_lossy(&whole).find("\"digest\"").unwrap();
+        for index in digest..whole.len() {
+            let mut altered = whole.clone();
+            altered[index] ^= 0x04;
+            std::fs::write(&path, &altered).unwrap();
+            let error = load::<String>(root.path(), "choices").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Refused, "{index}");
         }
     }
 

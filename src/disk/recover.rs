@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::journal::{Note, Phase};
+use super::journal::{Journal, Note, Phase};
 use super::lock::ProjectLock;
 use super::state::ProjectState;
-use super::transaction::{Status, read_image};
+use super::transaction::{Status, read_image, stale};
 use crate::error::{Error, ErrorKind, Result};
+use crate::words::Message;
 use crate::words::disk::DiskWords;
 
 /// Which way an interrupted change was settled.
@@ -29,6 +30,18 @@ pub struct Recovered {
     pub files: Vec<PathBuf>,
 }
 
+impl Recovered {
+    /// Says which way it went, for the person whose run was interrupted.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        let verb = self.note.verb.clone();
+        match self.direction {
+            Direction::Forward => DiskWords::RecoveredForward { verb }.into(),
+            Direction::Back => DiskWords::RecoveredBack { verb }.into(),
+        }
+    }
+}
+
 impl ProjectState {
     /// Settles a change that was interrupted, and says which way; `None` when there was none. To be called by every run
     /// right after it took the lock.
@@ -45,7 +58,7 @@ impl ProjectState {
         let direction = if self.can_go_forward(&journal)? { Direction::Forward } else { Direction::Back };
         match direction {
             Direction::Forward => self.settle(&mut journal).map_err(|error| self.midway(&journal, error))?,
-            Direction::Back => self.abandon(&journal),
+            Direction::Back => self.abandon(&mut journal),
         }
         if self.journal()?.is_some() {
             let directory = self.directory.clone();
@@ -55,7 +68,7 @@ impl ProjectState {
     }
 
     /// Decides the way. An error means that there is none: a target was changed by the run and another by somebody else.
-    fn can_go_forward(&self, journal: &super::journal::Journal) -> Result<bool> {
+    fn can_go_forward(&self, journal: &Journal) -> Result<bool> {
         if journal.phase == Phase::Staging {
             return Ok(false);
         }
@@ -63,7 +76,7 @@ impl ProjectState {
         for (index, file) in journal.run.files.iter().enumerate() {
             match self.status(journal, index)? {
                 Status::New => {}
-                Status::Other => obstacle = Some(super::transaction::stale(&file.path)),
+                Status::Other => obstacle = Some(stale(&file.path)),
                 Status::Old | Status::CutShort if file.after.is_none() => {}
                 Status::Old | Status::CutShort => {
                     let staged = file.staged(&self.backups_of(&journal.run.id), &journal.run.id, index);

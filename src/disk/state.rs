@@ -41,7 +41,12 @@ impl ProjectState {
     pub fn open(dirs: &Dirs, project_dir: &Path) -> Result<Self> {
         let Self { directory, folder } = Self::locate(dirs, project_dir)?;
         let projects = dirs.state.join("projects");
-        create_private_folder(&folder)?;
+        if folder.symlink_metadata().is_err() {
+            create_private_folder(&folder)?;
+            for made_in in folder.ancestors().skip(1).take(3) {
+                os::sync_folder(made_in).map_err(|error| failure(&error, made_in))?;
+            }
+        }
         for path in [&dirs.state, &projects, &folder] {
             let metadata = path.metadata().map_err(|error| failure(&error, path))?;
             if !metadata.is_dir() || !os::is_private(&metadata) {
@@ -83,7 +88,7 @@ impl ProjectState {
     /// Takes the lock of the project, waiting up to `patience` (the contract's default is 10 s); `on_wait` is told who is
     /// waited for. Busy when the holder outlasts the patience.
     pub fn lock(&self, verb: &str, patience: Duration, on_wait: &mut dyn FnMut(&Holder)) -> Result<ProjectLock> {
-        lock::take((&self.folder, &self.directory), verb, patience, on_wait)
+        lock::take(self, verb, patience, on_wait)
     }
 
     /// Returns the receipt of the last run, which `undo` would take back; `None` when there is nothing to undo.

@@ -61,13 +61,13 @@ impl ProjectState {
                 self.write_journal(&journal)
             });
         if let Err(error) = committed {
-            self.abandon(&journal);
+            self.abandon(&mut journal);
             return Err(error);
         }
         match self.settle(&mut journal) {
             Ok(()) => Ok(journal.run),
             Err(error) if self.is_untouched(&journal) => {
-                self.abandon(&journal);
+                self.abandon(&mut journal);
                 Err(error)
             }
             Err(error) => Err(self.midway(&journal, error)),
@@ -194,8 +194,13 @@ impl ProjectState {
     }
 
     /// Takes back a change that has touched no target. The journal goes last, and stays when something else would not go,
-    /// so that the next run sweeps it.
-    pub(super) fn abandon(&self, journal: &Journal) {
+    /// so that the next run sweeps it; it stays as one that was never committed, so that nothing is finished later which
+    /// was reported as not done.
+    pub(super) fn abandon(&self, journal: &mut Journal) {
+        if journal.phase == Phase::Committed {
+            journal.phase = Phase::Staging;
+            let _ = self.write_journal(journal);
+        }
         let run = &journal.run;
         let beside = run.files.iter().enumerate().map(|(index, file)| file.beside(&run.id, index));
         let leftovers = beside.map(|path| records::remove_if_there(&path)).filter(Result::is_err).count();

@@ -1,6 +1,7 @@
 //! Linux: `sock_diag` beside netstat2, owners from `/proc`, rules from `/proc/sys`.
 
 mod cgroup;
+mod nat;
 mod open_files;
 mod owners;
 mod proc_net;
@@ -8,12 +9,12 @@ mod sock_diag;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::thread;
 
 use rustix::process::{Pid, test_kill_process};
 
+pub(super) use nat::redirects;
 pub(super) use owners::owners;
 
 use super::rules::{PortRules, range};
@@ -34,9 +35,11 @@ const UNPRIVILEGED: u16 = 1024;
 /// Completes the rows of netstat2: adds the sockets that it does not ask for, and fills in what it does not tell.
 pub(super) fn complete(netstat: impl FnOnce() -> Table, unseen: &mut Vec<Unseen>) -> Result<Vec<Row>, Message> {
     let (table, mut diag) = thread::scope(|scope| {
-        let diag = scope.spawn(|| sock_diag::list(sock_diag::LISTENING_AND_BOUND));
+        let list = || sock_diag::list(sock_diag::LISTENING_AND_BOUND);
+        let beside = thread::Builder::new().spawn_scoped(scope, list);
         let table = netstat();
-        (table, diag.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+        // Where no more threads are allowed, one thing comes after the other.
+        (table, beside.ok().and_then(|beside| beside.join().ok()).unwrap_or_else(list))
     });
     if table.trouble.is_some() {
         diag = sock_diag::list(sock_diag::EVERY_STATE);

@@ -9,7 +9,7 @@ use crate::model::{Endpoint, Port, PortRange, Protocol, SocketState};
 
 #[cfg(target_os = "macos")]
 pub(super) use fetch::{
-    boot_id, complete, in_container, owners, port_rules, privileged_user, process_exists, process_start,
+    boot_id, complete, in_container, owners, port_rules, privileged_user, process_exists, process_start, redirects,
 };
 
 /// Reads `netstat -an -p tcp` or `-p udp`: `tcp46 0 0 *.8000 *.* LISTEN`, where 46 is IPv6 that holds IPv4, too.
@@ -68,10 +68,10 @@ mod fetch {
 
     use super::{ephemeral, merge, parse_netstat};
     use crate::host::identity;
-    use crate::host::rules::PortRules;
+    use crate::host::rules::{PortRules, Redirect};
     use crate::host::sockets::{Row, Table, not_listed, owners_by_pid};
     use crate::host::tool::output_of;
-    use crate::model::{Owner, Unseen};
+    use crate::model::{Owner, Seen, Unseen};
     use crate::words::Message;
     use crate::words::host::HostWords;
 
@@ -117,6 +117,11 @@ mod fetch {
     /// Tells whether this is root.
     pub(in crate::host) fn privileged_user() -> bool {
         rustix::process::geteuid().is_root()
+    }
+
+    /// No engine of this system redirects ports by rules.
+    pub(in crate::host) fn redirects() -> Seen<Vec<Redirect>> {
+        Seen::Known(Vec::new())
     }
 
     /// Start times are absolute here.

@@ -11,7 +11,6 @@ mod rules;
 mod signals;
 mod sockets;
 pub mod terminal;
-#[cfg(any(target_os = "macos", windows, test))]
 mod tool;
 
 #[cfg(target_os = "linux")]
@@ -34,6 +33,6 @@ pub use identity::{
 };
 pub use probe::probe;
 pub use process::{ProcessMark, detach, kill, terminate};
-pub use rules::{PortRules, note_on, port_rules};
+pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};

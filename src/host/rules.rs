@@ -1,7 +1,9 @@
 //! The rules of the system about ports: who hands them out, and which are kept from us.
 
+use std::net::IpAddr;
+
 use super::system;
-use crate::model::{Os, Port, PortRange, Unseen};
+use crate::model::{Os, Port, PortRange, Protocol, Seen, Unseen};
 use crate::words::Message;
 use crate::words::host::HostWords;
 
@@ -33,6 +35,26 @@ pub fn port_rules() -> PortRules {
 #[must_use]
 pub fn note_on(os: Os, port: Port) -> Option<Message> {
     (os == Os::MacOs && AIRPLAY.contains(&port.get())).then(|| HostWords::AirPlay { port }.into())
+}
+
+/// Ports whose packets a NAT rule sends elsewhere, whatever socket has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The address that packets are sent to; `None` for all, or where it cannot be told.
+    pub address: Option<IpAddr>,
+    /// The ports.
+    pub ports: PortRange,
+    /// Where the packets go: an address with a port, a port, or a chain of rules.
+    pub to: String,
+}
+
+/// Lists the ports that NAT rules redirect, without those of container engines: neither the list of sockets nor a bind
+/// shows them. Takes some milliseconds, at most five seconds, and root on Linux; other systems have none to list.
+#[must_use]
+pub fn redirects() -> Seen<Vec<Redirect>> {
+    system::redirects()
 }
 
 /// Reads a range from its two numbers; `None` for nonsense.

@@ -29,12 +29,14 @@ fn run(program: &Path, arguments: &[&str], patience: Duration) -> io::Result<Str
         .spawn()?;
     let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    let reader = thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
         let read = stdout.take(MOST_OUTPUT).read_to_end(&mut bytes).map(|_| bytes);
         // The receiver is gone once the deadline has passed; then nobody wants the text.
         drop(sender.send(read));
     });
+    // Without a reader the channel is closed, and the program is ended like one that hangs.
+    drop(reader);
     let answer = receiver.recv_timeout(patience);
     if answer.is_err() {
         child.kill()?;

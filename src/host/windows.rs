@@ -4,7 +4,7 @@ use crate::model::{Port, PortRange};
 
 #[cfg(windows)]
 pub(super) use fetch::{
-    boot_id, complete, in_container, owners, port_rules, privileged_user, process_exists, process_start,
+    boot_id, complete, in_container, owners, port_rules, privileged_user, process_exists, process_start, redirects,
 };
 
 /// Reads `netsh int ipv4 show dynamicport tcp`: the first port and the count, by their numbers alone, because the words
@@ -53,10 +53,10 @@ mod fetch {
 
     use super::{dynamic_ports, excluded_ports};
     use crate::host::identity;
-    use crate::host::rules::PortRules;
+    use crate::host::rules::{PortRules, Redirect};
     use crate::host::sockets::{Row, Table, not_listed, owners_by_pid};
     use crate::host::tool::output_of;
-    use crate::model::{Owner, Unseen};
+    use crate::model::{Owner, Seen, Unseen};
     use crate::words::Message;
     use crate::words::host::HostWords;
 
@@ -103,6 +103,11 @@ mod fetch {
     /// Windows has no privileged ports, so nobody needs a right.
     pub(in crate::host) fn privileged_user() -> bool {
         false
+    }
+
+    /// No engine of this system redirects ports by rules.
+    pub(in crate::host) fn redirects() -> Seen<Vec<Redirect>> {
+        Seen::Known(Vec::new())
     }
 
     /// Start times are absolute here.

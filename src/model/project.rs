@@ -119,7 +119,7 @@ pub enum Lever {
         name: String,
     },
     /// Cannot be edited safely in place.
-    Locked(EditRefusal),
+    Locked(Box<EditRefusal>),
 }
 
 /// Why a port cannot be edited in place, and the way out.

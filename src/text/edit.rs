@@ -5,6 +5,8 @@
 
 mod overriding;
 mod proof;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -10,6 +10,9 @@ mod merge;
 mod picture;
 mod ports;
 mod render;
+#[cfg(test)]
+pub(crate) mod tests;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -236,19 +236,20 @@ impl Builder {
         match self.open.last_mut() {
             None => file.documents.push(id),
             Some((_, Open::Sequence(items))) => items.push(id),
-            Some((_, Open::Mapping { entries, key, lines })) => match key.take() {
-                Some(key) => entries.push((key, id)),
-                None => {
-                    if let Kind::Scalar(name, _) = &file.node(id).kind {
-                        let at = file.spot_at(path, file.node(id).span.start);
-                        if let Some(first) = lines.insert(name.clone(), at.line) {
-                            let (file, line, key) = (at.file, at.line, name.clone());
-                            return Err(refused(TextWords::DuplicateKey { file, line, key, first }));
-                        }
-                    }
-                    *key = Some(id);
+            Some((_, Open::Mapping { entries, key, lines })) => {
+                if let Some(key) = key.take() {
+                    entries.push((key, id));
+                    return Ok(());
                 }
-            },
+                if let Kind::Scalar(name, _) = &file.node(id).kind {
+                    let at = file.spot_at(path, file.node(id).span.start);
+                    if let Some(first) = lines.insert(name.clone(), at.line) {
+                        let (file, line, key) = (at.file, at.line, name.clone());
+                        return Err(refused(TextWords::DuplicateKey { file, line, key, first }));
+                    }
+                }
+                *key = Some(id);
+            }
         }
         Ok(())
     }

@@ -82,6 +82,15 @@ catalogue! {
             "another Portwright is at work in {directory}", "另一个 Portwright 正在处理 {directory}";
         LockHeldHint => "wait until it is done and run again", "请等它结束后重试";
 
+        RecoveredForward { verb: String } =>
+            "an interrupted `portwright {verb}` was finished: all its files are changed",
+            "已完成先前中断的 `portwright {verb}`：其文件均已更改";
+        RecoveredBack { verb: String } =>
+            "an interrupted `portwright {verb}` was taken back: all its files are as before",
+            "已撤回先前中断的 `portwright {verb}`：其文件均保持原样";
+        OverwrittenInPlace { path: PathBuf } =>
+            "{path} could not be replaced as a whole and was overwritten in place; a power cut meanwhile is repaired by the next run",
+            "{path} 无法整体替换，已就地改写；若其间断电，下次运行会修复";
         Unfinished { directory: PathBuf } =>
             "a change of {directory} was interrupted and is not settled yet", "{directory} 的一次改动被中断，尚未了结";
         Midway { new: String, old: String, other: String } =>

@@ -45,7 +45,6 @@ catalogue! {
         ProtocolValue => "PROTOCOL", "协议";
         ReportValue => "KIND=FILE", "类型=文件";
         ServiceValue => "SERVICE", "服务";
-        CommandValue => "COMMAND", "命令";
 
         Directory => "The project directory [default: the current one]", "项目目录 [默认：当前目录]";
         Json => "Print one JSON document on stdout", "在标准输出打印一份 JSON 文档";
@@ -97,7 +96,7 @@ catalogue! {
         Config => "The configuration file", "配置文件";
         ConfigEnvFile => "A file of variables that complete the configuration", "补充配置的变量文件";
         State => "The folder for the state of the service", "存放服务状态的目录";
-        Supervised => "The command and its arguments", "命令及其参数";
+        Spec => "The file that describes the service", "描述该服务的文件";
 
         QuickStartExamples => "  portwright quick-start                          look, ask, launch
   portwright quick-start --yes --range 8000-8099  ask nothing, move ports within a range

@@ -56,7 +56,7 @@ catalogue! {
         HintProjectName { name: String } => "use `{name}`", "请改用 `{name}`";
         NoProjectName { directory: PathBuf } =>
             "no project name can be made from the directory {directory}", "无法从目录 {directory} 得到项目名";
-        HintNameProject => "write `name:` into the compose file or set COMPOSE_PROJECT_NAME",
+        HintNameProject => "write `name:` into the compose file or set `COMPOSE_PROJECT_NAME`",
             "请在 compose 文件中写入 `name:`，或设置 COMPOSE_PROJECT_NAME";
         RemoteFile { file: PathBuf, line: usize, name: String } =>
             "{file}:{line}: `{name}` is not on this machine; Portwright reads local files only",
@@ -108,6 +108,9 @@ catalogue! {
         HintOverride => "use --override, which writes a compose.override.yaml, or edit the line by hand",
             "使用 --override 生成 compose.override.yaml，或手动修改该行";
         LockedRandom => "the engine chooses this port", "该端口由引擎选择";
+        LockedVariable { name: String } =>
+            "{name} decides the port and more, and cannot be changed for this port alone",
+            "{name} 除该端口外还决定其他内容，不能只为该端口修改";
         LockedComposed { name: String } =>
             "the port is put together from {name} and other text", "该端口由 {name} 与其他文本拼成";
         LockedSeveral { names: String } =>
@@ -152,7 +155,7 @@ catalogue! {
             "add `ports: !override` with all ports of `{service}` to {file} by hand",
             "请手动在 {file} 中为 `{service}` 写入包含全部端口的 `ports: !override`";
         NoteAddFile { file: PathBuf } =>
-            "add `-f {file}` (or name it in COMPOSE_FILE), or compose will not read it",
+            "add `-f {file}` (or name it in `COMPOSE_FILE`), or compose will not read it",
             "请加上 `-f {file}`（或写入 COMPOSE_FILE），否则 compose 不会读取";
         NoteComposeTwo { file: PathBuf } =>
             "{file} uses `!override`, which docker-compose 1 does not know", "{file} 使用了 docker-compose 1 不支持的 `!override`";

@@ -50,7 +50,21 @@ catalogue! {
 
         NoServices => "nothing was launched here", "这里没有启动过服务";
         HintNoServices => "start with `portwright quick-start`", "用 `portwright quick-start` 启动";
-        ServiceLine { name: String, runtime: String, state: String, health: String, urls: String } =>
-            "{name}  {runtime}  {state}  {health}  {urls}", "{name}  {runtime}  {state}  {health}  {urls}";
+        NameColumn => "NAME", "名称";
+        RuntimeColumn => "RUNTIME", "运行方式";
+        StateColumn => "STATE", "状态";
+        HealthColumn => "HEALTH", "健康";
+        AddressColumn => "ADDRESS", "地址";
+        NothingRuns => "nothing runs", "没有正在运行的服务";
+        Stopped { name: String } => "{name} is stopped and removed", "{name} 已停止并移除";
+        LogsJson => "`logs` prints the service's own lines; there is no JSON form of them", "`logs` 打印服务自身的输出，没有 JSON 形式";
+        OutputFailed { why: String } => "the output cannot be written: {why}", "无法写出输出：{why}";
+        HintYes => "add `--yes` to agree beforehand", "加上 `--yes` 表示同意";
+        EditedSince { files: String } => "edited since the run that would be undone: {files}; nothing was changed",
+            "以下文件在要撤销的运行之后又被修改：{files}；没有任何更改";
+        HintEditedSince => "put the shown lines back by hand, or move the edited file away and run `portwright undo` again",
+            "请手动恢复所示内容，或移走被修改的文件后再次运行 `portwright undo`";
+        CutVisitors { count: usize } => "{count} connections did not finish in time and were reset", "{count} 个连接未能及时结束，已被重置";
+        ServerHealth { address: String, status: String } => "{address}: {status}", "{address}：{status}";
     }
 }

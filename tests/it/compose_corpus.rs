@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use portwright::error::Error;
-use portwright::model::{Lever, Mapping, MappingId, Move, Port, Project, PublishedPort};
+use portwright::model::{Lever, Mapping, MappingId, Move, Port, PortRange, Project, PublishedPort};
 use portwright::text::edit::{EditRequest, EditStyle, Edited, edit};
 use portwright::text::project::{Loaded, Request, Snapshot, load};
 use portwright::words::Message;
@@ -35,7 +36,7 @@ fn compose_files(root: &Path) -> Vec<PathBuf> {
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
                 open.push(path);
-            } else if name.contains("compose") && (name.ends_with(".yml") || name.ends_with(".yaml")) {
+            } else if name.contains("compose") && path.extension().is_some_and(|end| end == "yml" || end == "yaml") {
                 found.push(path);
             }
         }
@@ -104,7 +105,7 @@ fn check_moved(before: &Project, after: &Project, moved: &[MappingId], to: Port)
     for (at, (one, two)) in before.mappings.iter().zip(&after.mappings).enumerate() {
         assert_eq!(rest(one), rest(two));
         if moved.contains(&MappingId(at)) {
-            assert_eq!(two.published.range().map(|range| range.first()), Some(to));
+            assert_eq!(two.published.range().map(PortRange::first), Some(to));
         } else {
             assert_eq!(one.published, two.published);
         }
@@ -144,8 +145,8 @@ fn try_moves(request: &Request, snapshot: &Snapshot, project: &Project, style: E
                 project.mappings.iter().position(own).map(MappingId).into_iter().collect()
             }
         };
-        let moves = [Move { mappings: moved.clone(), from: range.first(), to }];
-        match edit(&EditRequest { request, snapshot, project, moves: &moves, style }) {
+        let plan = [Move { mappings: moved.clone(), from: range.first(), to }];
+        match edit(&EditRequest { request, snapshot, project, moves: &plan, style }) {
             Ok(edited) => {
                 assert!(!edited.files.is_empty());
                 let mut after = snapshot.clone();
@@ -153,8 +154,11 @@ fn try_moves(request: &Request, snapshot: &Snapshot, project: &Project, style: E
                 let mut again = request.clone();
                 if style == EditStyle::InPlace {
                     check_bytes(&edited);
-                } else if !request.files.is_empty() {
-                    again.files.extend(edited.files.iter().map(|file| file.file.clone()));
+                }
+                for note in &edited.notes {
+                    if let Message::Text(TextWords::NoteAddFile { file }) = note {
+                        again.files = project.files.iter().cloned().chain([file.clone()]).collect();
+                    }
                 }
                 let reloaded = load_all(&mut again, &mut after).expect("still readable").expect("still there");
                 check_moved(project, &reloaded, &moved, to);
@@ -221,6 +225,82 @@ fn every_port_of_the_corpus_moves_alone_or_is_refused() {
 fn every_port_of_the_corpus_moves_by_an_override_file() {
     let Some(tally) = run(EditStyle::Override) else { return };
     assert!(tally.moved.values().sum::<usize>() > 100);
+}
+
+/// What `docker compose config --format json` says about the ports of every service.
+fn oracle(program: &Path, request: &Request) -> Option<BTreeMap<String, Vec<String>>> {
+    let mut command = Command::new(program);
+    command.current_dir(&request.directory).env_clear().envs(&request.shell).arg("--profile=*");
+    for file in &request.files {
+        command.arg("-f").arg(file);
+    }
+    let output = command.args(["config", "--format", "json"]).output().expect("a program to run");
+    if !output.status.success() {
+        return None;
+    }
+    let model: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a document");
+    let mut all = BTreeMap::new();
+    for (name, service) in model["services"].as_object().into_iter().flatten() {
+        let text = |port: &serde_json::Value, key: &str| port[key].as_str().unwrap_or_default().to_owned();
+        let ports = service["ports"].as_array().into_iter().flatten().filter(|port| port["protocol"] != "sctp");
+        let lines = ports.map(|port| {
+            let (ip, published, protocol) = (text(port, "host_ip"), text(port, "published"), text(port, "protocol"));
+            format!("{ip} {published} {} {protocol}", port["target"])
+        });
+        let mut lines: Vec<String> = lines.collect();
+        lines.sort();
+        all.insert(name.clone(), lines);
+    }
+    Some(all)
+}
+
+/// The same, as Portwright sees it.
+fn ours(project: &Project) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> =
+        project.services.iter().map(|service| (service.name.clone(), Vec::new())).collect();
+    for mapping in &project.mappings {
+        let ip = mapping.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let lines = all.get_mut(&mapping.service).expect("a service of the project");
+        for (step, container) in mapping.container.ports().enumerate() {
+            let published = match mapping.published {
+                PublishedPort::Fixed(range) => range.ports().nth(step).expect("as many").to_string(),
+                PublishedPort::AnyOf(range) => range.to_string(),
+                PublishedPort::Random => String::new(),
+            };
+            lines.push(format!("{ip} {published} {container} {}", mapping.protocol));
+        }
+    }
+    for lines in all.values_mut() {
+        lines.sort();
+    }
+    all
+}
+
+#[test]
+fn the_ports_are_those_that_docker_compose_renders() {
+    let Some(program) = std::env::var_os("PORTWRIGHT_COMPOSE_ORACLE").map(PathBuf::from) else {
+        println!("skipped: needs Docker Compose v2 (set PORTWRIGHT_COMPOSE_ORACLE to its program)");
+        return;
+    };
+    let Some(root) = corpus() else { return };
+    let (mut same, mut unread) = (0, 0);
+    for mut request in requests(&compose_files(&root)) {
+        let project = load_all(&mut request, &mut Snapshot::new());
+        let theirs = oracle(&program, &request);
+        match (project, theirs) {
+            (Ok(Some(project)), Some(theirs)) => {
+                assert_eq!(ours(&project), theirs, "{request:?}");
+                same += 1;
+            }
+            (project, theirs) => {
+                let (ours, theirs) = (project.map(|found| found.is_some()), theirs.is_some());
+                unread += usize::from(!matches!(ours, Ok(false)));
+                println!("not compared: {request:?}: ours {ours:?}, theirs {theirs}");
+            }
+        }
+    }
+    println!("{same} projects with the same ports, {unread} not compared");
+    assert!(same > 100);
 }
 
 #[test]

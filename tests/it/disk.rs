@@ -28,7 +28,17 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::in_folder(&std::env::temp_dir())
+    }
+
+    /// A fixture in memory where the system has such a folder: hundreds of them are not slowed down by a busy disk.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::in_folder(memory) } else { Self::new() }
+    }
+
+    fn in_folder(folder: &Path) -> Self {
+        let root = tempfile::tempdir_in(folder).unwrap();
         let mut fixture = Self::at(root.path());
         fixture.root = Some(root);
         fixture.lay_out();
@@ -58,10 +68,14 @@ impl Fixture {
         fs::read_to_string(self.project.join(name)).unwrap_or_else(|_| "(absent)".to_owned())
     }
 
-    pub(crate) fn open(&self) -> ProjectState {
+    pub(crate) fn try_open(&self) -> Result<ProjectState, Error> {
         let state = self.state.clone();
         let dirs = Dirs { state, data: self.root().join("data"), config: self.root().join("config") };
-        ProjectState::open(&dirs, &self.project).unwrap()
+        ProjectState::open(&dirs, &self.project)
+    }
+
+    pub(crate) fn open(&self) -> ProjectState {
+        self.try_open().unwrap()
     }
 
     /// The names in the project's folder, sorted.
@@ -92,8 +106,12 @@ impl Fixture {
     }
 }
 
+pub(crate) fn try_lock(state: &ProjectState) -> Result<ProjectLock, Error> {
+    state.lock("test", Duration::from_secs(10), &mut |_| ())
+}
+
 pub(crate) fn lock(state: &ProjectState) -> ProjectLock {
-    state.lock("test", Duration::from_secs(10), &mut |_| ()).unwrap()
+    try_lock(state).unwrap()
 }
 
 pub(crate) fn at(seconds: u64) -> SystemTime {
@@ -263,6 +281,7 @@ fn a_file_with_two_names_is_overwritten_in_place_and_says_so() {
     fs::hard_link(fixture.project.join(".env"), fixture.root().join("second")).unwrap();
     let run = fixture.apply(&[edit(".env", OLD_ENV, NEW_ENV)]).unwrap().unwrap();
     assert!(run.files[0].in_place);
+    assert!(run.warnings()[0].to_string().contains("overwritten in place"));
     assert_eq!(fs::read_to_string(fixture.root().join("second")).unwrap(), NEW_ENV);
     fixture.undo().unwrap();
     assert_eq!(fs::read_to_string(fixture.root().join("second")).unwrap(), OLD_ENV);
@@ -408,6 +427,32 @@ fn a_file_that_is_a_mount_of_its_own_is_overwritten_in_place() {
     let output = command.current_dir(fixture.root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(fs::read_to_string(fixture.root().join("host.env")).unwrap(), OLD_ENV);
+}
+
+/// Plays the process whose project lies on a disk of 64 KiB; an ordinary run has nothing to do here.
+#[test]
+fn role_of_a_process_with_a_full_disk() {
+    let Some(fixture) = my_fixture("full") else { return };
+    fixture.lay_out();
+    let large = "#".repeat(100_000);
+    fixture.assert_refused(edit(".env", OLD_ENV, &large), ErrorKind::Missing, "no space left for");
+    fs::hard_link(fixture.project.join(".env"), fixture.project.join("second")).unwrap();
+    fixture.assert_refused(edit(".env", OLD_ENV, &large), ErrorKind::Missing, "no space left for");
+    assert_eq!(fixture.text(".env"), OLD_ENV);
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_bytes_also_where_they_are_overwritten_in_place() {
+    let fixture = Fixture::new();
+    let script = "mount -t tmpfs -o size=64k none project && exec \"$@\"";
+    let probe = ["unshare", "-m", "sh", "-c", script, "sh", "true"];
+    let works = Command::new(probe[0]).args(&probe[1..]).current_dir(fixture.root()).output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        return skip("the right to mount (root) and unshare");
+    }
+    let mut command = in_role(&probe[..6], "disk::role_of_a_process_with_a_full_disk", "full", &fixture);
+    let output = command.current_dir(fixture.root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Plays an unprivileged user; an ordinary run has nothing to do here.

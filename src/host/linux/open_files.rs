@@ -52,7 +52,10 @@ pub(super) fn holders(inodes: impl Iterator<Item = u32>) -> HashMap<u32, u32> {
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(|| search.work());
+            // Where no more threads are allowed, those that there are do the work.
+            if thread::Builder::new().spawn_scoped(scope, || search.work()).is_err() {
+                search.rests().busy -= 1;
+            }
         }
         search.work();
     });

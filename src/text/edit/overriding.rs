@@ -12,6 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::PortRange;
 use crate::words::text::TextWords;
 
+/// Stands between file names in the request that proves an override; no file name has it.
+const PATH_SEPARATOR: &str = "\n";
+
 /// Edits the override file, or makes it.
 pub(crate) fn edit(before: &Analysis, request: &EditRequest<'_>, goals: &[Goal<'_>]) -> Result<Edited> {
     let ground = &before.picture.ground;
@@ -39,7 +42,14 @@ pub(crate) fn edit(before: &Analysis, request: &EditRequest<'_>, goals: &[Goal<'
     let mut notes = vec![TextWords::NoteComposeTwo { file: path.clone() }.into()];
     let mut proved: Request = request.request.clone();
     if !ground.files.contains(&path) && !ground.discovered {
-        proved.files = ground.files.iter().cloned().chain([path.clone()]).collect();
+        let files = ground.files.iter().cloned().chain([path.clone()]);
+        if proved.files.is_empty() {
+            let names: Vec<String> = files.map(|file| file.display().to_string()).collect();
+            proved.shell.insert("COMPOSE_FILE".to_owned(), names.join(PATH_SEPARATOR));
+            proved.shell.insert("COMPOSE_PATH_SEPARATOR".to_owned(), PATH_SEPARATOR.to_owned());
+        } else {
+            proved.files = files.collect();
+        }
         notes.push(TextWords::NoteAddFile { file: path }.into());
     }
     proof::project(before, goals, &proved, &with_edits(request.snapshot, &files))?;

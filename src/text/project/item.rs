@@ -206,30 +206,9 @@ impl Expander<'_> {
         for value in merged {
             let found = self.expand(value, Via::Merge, depth + 1)?;
             let at = self.source.spot(value);
-            self.merge_into(&mut own, found, &at)?;
+            merge_into(&mut own, found, &at)?;
         }
         Ok(own)
-    }
-
-    /// Adds what a merge key brings: what is there already stays.
-    fn merge_into(&self, own: &mut BTreeMap<String, Item>, found: Item, at: &SourceSpot) -> Result<()> {
-        match found.value {
-            Value::Map(entries) => {
-                for (key, item) in entries {
-                    if let Entry::Vacant(place) = own.entry(key) {
-                        place.insert(item);
-                    }
-                }
-                Ok(())
-            }
-            Value::List(items) if items.iter().all(|item| item.map().is_some()) => {
-                items.into_iter().try_for_each(|item| self.merge_into(own, item, at))
-            }
-            _ => {
-                let words = TextWords::MergeNotMapping { file: at.file.clone(), line: at.line, column: at.column };
-                Err(Error::new(ErrorKind::Refused, words))
-            }
-        }
     }
 
     fn scalar(&mut self, node: NodeId, text: &str, style: ScalarStyle) -> Result<Value> {
@@ -247,6 +226,27 @@ impl Expander<'_> {
             self.unset.entry(name).or_insert_with(|| self.source.spot(node));
         }
         Ok(Value::Text(expansion.text))
+    }
+}
+
+/// Adds what a merge key brings: what is there already stays.
+fn merge_into(own: &mut BTreeMap<String, Item>, found: Item, at: &SourceSpot) -> Result<()> {
+    match found.value {
+        Value::Map(entries) => {
+            for (key, item) in entries {
+                if let Entry::Vacant(place) = own.entry(key) {
+                    place.insert(item);
+                }
+            }
+            Ok(())
+        }
+        Value::List(items) if items.iter().all(|item| item.map().is_some()) => {
+            items.into_iter().try_for_each(|item| merge_into(own, item, at))
+        }
+        _ => {
+            let words = TextWords::MergeNotMapping { file: at.file.clone(), line: at.line, column: at.column };
+            Err(Error::new(ErrorKind::Refused, words))
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use granit_parser::ScalarStyle;
 
 use super::super::dotenv;
-use super::super::interpolate::{Part, Template};
 use super::super::yaml::{Kind, NodeId};
 use super::item::{Item, Source, Via};
 use super::picture::{Comparison, Look, Picture};
 use super::ports::Entry;
+use super::written::{Decider, Written};
 use super::{Request, Snapshot};
 use crate::error::Result;
 use crate::model::{EditRefusal, Lever, Mapping, Port, PortRange, Project, ProjectService, SourceSpot};
@@ -161,21 +161,19 @@ impl<'a> Judge<'a> {
 
     fn verdict(&mut self, service: &str, index: usize, entry: &Entry) -> Verdict {
         let Some(source) = self.picture.rendered.sources.get(entry.origin.source) else {
-            return lost(entry);
+            let source = SourceSpot { file: PathBuf::new(), line: 1, column: 1 };
+            let lever = locked("lost", TextWords::LostSource, source.clone());
+            return Verdict { source, variable: None, lever, handle: Handle::None };
         };
         let node = entry.origin.node;
         let start = source.spot(node);
         self.warn_sexagesimal(source, node, &start);
-        let locked = |code, why, at: SourceSpot| {
-            let way_out = TextWords::HintOverride.into();
-            Lever::Locked(EditRefusal { code, why, at, way_out })
-        };
         let Some(range) = entry.published.range() else {
-            let lever = locked("random", TextWords::LockedRandom.into(), start.clone());
+            let lever = locked("random", TextWords::LockedRandom, start.clone());
             return Verdict { source: start, variable: None, lever, handle: Handle::None };
         };
-        let written = Written::of(source, node, entry.published_at.clone());
-        let at = written.spot(source, node).unwrap_or_else(|| start.clone());
+        let written = Written::of(source, node, &entry.published_at);
+        let at = written.start.map_or_else(|| start.clone(), |offset| source.file.spot_at(&source.path, offset));
         match written.decider {
             Decider::Literal => {
                 let (lever, handle) = self.literal(source, entry, written.span, &at);
@@ -186,39 +184,36 @@ impl<'a> Judge<'a> {
                     [one] => ("composed", TextWords::LockedComposed { name: one.clone() }),
                     _ => ("several-variables", TextWords::LockedSeveral { names: variables.join(", ") }),
                 };
-                Verdict {
-                    source: at.clone(),
-                    variable: None,
-                    lever: locked(code, why.into(), at),
-                    handle: Handle::None,
-                }
+                Verdict { source: at.clone(), variable: None, lever: locked(code, why, at), handle: Handle::None }
             }
             Decider::Variable { name, text, at: inside, whole } => {
                 let handle = Handle::Variable { name: name.clone(), text, at: inside };
-                let (lever, handle) = self.variable(Asked { service, index, range, entry, source, at: &at }, handle, {
-                    whole.then_some(written.span).flatten()
-                });
+                let (lever, handle) =
+                    self.variable(&Asked { service, index, range, entry, source, at: &at }, handle, {
+                        whole.then_some(written.span).flatten()
+                    });
                 Verdict { source: at, variable: Some(name), lever, handle }
             }
         }
     }
 
-    fn variable(&mut self, asked: Asked<'_>, handle: Handle, token: Option<Range<usize>>) -> (Lever, Handle) {
-        let Handle::Variable { name, .. } = &handle else { return (asked.lost(), Handle::None) };
+    fn variable(&mut self, asked: &Asked<'_>, handle: Handle, token: Option<Range<usize>>) -> (Lever, Handle) {
+        let Handle::Variable { name, .. } = &handle else {
+            return (locked("lost", TextWords::LostSource, asked.at.clone()), Handle::None);
+        };
         if self.request.shell.contains_key(name) {
             return (Lever::Shell { name: name.clone() }, Handle::None);
         }
-        let trial = match self.trials.get(name) {
-            Some(known) => known.clone(),
-            None => {
-                let trial = self.trial(&handle, asked.range);
-                self.trials.insert(name.clone(), trial.clone());
-                trial
-            }
-        };
+        let known = self.trials.get(name).cloned();
+        let trial = known.unwrap_or_else(|| self.trial(&handle, asked.range));
+        self.trials.insert(name.clone(), trial.clone());
         let clean = matches!(&trial, Trial::Clean(moved) if moved.contains(&(asked.service.to_owned(), asked.index)));
         if clean {
             return (Lever::Variable { name: name.clone(), assigned: self.is_assigned(name) }, handle);
+        }
+        if token.is_none() {
+            let why = TextWords::LockedVariable { name: name.clone() };
+            return (locked("variable", why, asked.at.clone()), Handle::None);
         }
         let (lever, splice) = self.literal(asked.source, asked.entry, token, asked.at);
         if matches!(lever, Lever::Literal { .. }) {
@@ -292,17 +287,16 @@ impl<'a> Judge<'a> {
             (Some(lock), _) => lock,
             (None, None) => ("escape", TextWords::LockedEscape),
         };
-        let way_out = TextWords::HintOverride.into();
-        (Lever::Locked(EditRefusal { code, why: why.into(), at: at.clone(), way_out }), Handle::None)
+        (locked(code, why, at.clone()), Handle::None)
     }
 
     /// `22:22` without quotes is 1342 for every parser that counts in sixties, docker-compose 1 among them.
     fn warn_sexagesimal(&mut self, source: &Source, node: NodeId, at: &SourceSpot) {
-        if let Kind::Scalar(text, ScalarStyle::Plain) = &source.file.node(node).kind {
-            if is_sexagesimal(text) {
-                let (file, line, text) = (at.file.clone(), at.line, text.clone());
-                self.warn(TextWords::BareSexagesimal { file, line, text });
-            }
+        if let Kind::Scalar(text, ScalarStyle::Plain) = &source.file.node(node).kind
+            && is_sexagesimal(text)
+        {
+            let (file, line, text) = (at.file.clone(), at.line, text.clone());
+            self.warn(TextWords::BareSexagesimal { file, line, text });
         }
     }
 
@@ -343,17 +337,8 @@ struct Asked<'a> {
     at: &'a SourceSpot,
 }
 
-impl Asked<'_> {
-    fn lost(&self) -> Lever {
-        lost(self.entry).lever
-    }
-}
-
-fn lost(_: &Entry) -> Verdict {
-    let source = SourceSpot { file: PathBuf::new(), line: 1, column: 1 };
-    let (why, way_out) = (TextWords::LostSource.into(), TextWords::HintOverride.into());
-    let lever = Lever::Locked(EditRefusal { code: "lost", why, at: source.clone(), way_out });
-    Verdict { source, variable: None, lever, handle: Handle::None }
+fn locked(code: &'static str, why: TextWords, at: SourceSpot) -> Lever {
+    Lever::Locked(Box::new(EditRefusal { code, why: why.into(), at, way_out: TextWords::HintOverride.into() }))
 }
 
 fn passes_env_file(picture: &Picture, service: &Item) -> bool {
@@ -388,108 +373,4 @@ pub(crate) fn is_sexagesimal(text: &str) -> bool {
     parts.next().is_some_and(digits)
         && text.contains(':')
         && parts.all(|part| digits(part) && part.len() <= 2 && part.parse::<u8>().is_ok_and(|number| number < 60))
-}
-
-/// What decides a published port.
-enum Decider {
-    Literal,
-    /// One variable; `whole` when it gives nothing but the published port.
-    Variable {
-        name: String,
-        text: String,
-        at: Range<usize>,
-        whole: bool,
-    },
-    /// Several parts together.
-    Mixed {
-        variables: Vec<String>,
-    },
-}
-
-/// How a published port is written.
-struct Written {
-    decider: Decider,
-    /// The bytes in the file's text that stand for exactly the published port, when there are such.
-    span: Option<Range<usize>>,
-    /// Where those bytes start, when the scalar is written as it reads.
-    start: Option<usize>,
-}
-
-impl Written {
-    /// Looks at the scalar `node`, whose expanded text has the published port at `published`.
-    fn of(source: &Source, node: NodeId, published: Range<usize>) -> Self {
-        let verbatim = source.file.verbatim(node);
-        let base = verbatim.as_ref().map(|inner| inner.start);
-        let in_file = |span: Range<usize>| base.map(|base| base + span.start..base + span.end);
-        let Kind::Scalar(value, _) = &source.file.node(node).kind else {
-            return Self { decider: Decider::Mixed { variables: Vec::new() }, span: None, start: None };
-        };
-        let pieces = pieces(source, value);
-        let touched: Vec<&Piece> = pieces.iter().filter(|piece| piece.overlaps(&published)).collect();
-        let variables = || touched.iter().filter_map(|piece| piece.variable.clone()).collect::<Vec<_>>();
-        let first = touched.first().map(|piece| piece.written.start);
-        let start = |offset: Option<usize>| base.zip(offset).map(|(base, offset)| base + offset);
-        match touched.as_slice() {
-            [piece] => {
-                let inside = published.start - piece.expanded.start..published.end - piece.expanded.start;
-                match &piece.variable {
-                    Some(name) => {
-                        let whole = piece.expanded == published;
-                        let span = in_file(piece.written.clone());
-                        let decider =
-                            Decider::Variable { name: name.clone(), text: piece.text.clone(), at: inside, whole };
-                        Self { decider, span, start: start(first) }
-                    }
-                    None => {
-                        let at = piece.written.start;
-                        let span = in_file(at + inside.start..at + inside.end);
-                        let from = span.as_ref().map(|span| span.start);
-                        Self { decider: Decider::Literal, span, start: from }
-                    }
-                }
-            }
-            _ => Self { decider: Decider::Mixed { variables: variables() }, span: None, start: start(first) },
-        }
-    }
-
-    fn spot(&self, source: &Source, _: NodeId) -> Option<SourceSpot> {
-        self.start.map(|offset| source.file.spot_at(&source.path, offset))
-    }
-}
-
-/// A part of a scalar before and after variables are put in.
-struct Piece {
-    variable: Option<String>,
-    written: Range<usize>,
-    expanded: Range<usize>,
-    text: String,
-}
-
-impl Piece {
-    fn overlaps(&self, span: &Range<usize>) -> bool {
-        self.expanded.start < span.end && span.start < self.expanded.end
-    }
-}
-
-fn pieces(source: &Source, value: &str) -> Vec<Piece> {
-    let Ok(template) = Template::parse(value) else { return Vec::new() };
-    let lookup = |name: &str| source.scope.lookup(name);
-    let mut at = 0;
-    let mut found = Vec::new();
-    for part in template.parts() {
-        let written = part.span();
-        let (variable, text) = match part {
-            Part::Literal { text, .. } => (None, text.clone()),
-            Part::Dollar { .. } => (None, "$".to_owned()),
-            Part::Variable { name, .. } => {
-                let token = value.get(written.clone()).unwrap_or_default();
-                let expansion = Template::parse(token).and_then(|token| token.expand(&lookup)).unwrap_or_default();
-                (Some(name.clone()), expansion.text)
-            }
-        };
-        let expanded = at..at + text.len();
-        at = expanded.end;
-        found.push(Piece { variable, written, expanded, text });
-    }
-    found
 }

@@ -87,6 +87,7 @@ pub(crate) fn entries(service: &str, ports: &Item, sources: &[Source]) -> Result
 }
 
 /// What is wrong with an entry.
+#[derive(Clone, Copy)]
 enum Fault {
     Form,
     Address,

@@ -90,7 +90,7 @@ impl<'r, 'a> Renderer<'r, 'a> {
         let mut written = None;
         for path in &ground.files {
             let file = self.parse(path)?;
-            written = file.documents().iter().filter_map(|root| name_key(&file, *root)).last().or(written);
+            written = file.documents().iter().filter_map(|root| name_key(&file, *root)).next_back().or(written);
         }
         let lookup = |name: &str| ground.env.get(name).cloned();
         let expanded = written.and_then(|text| Template::parse(&text).ok()?.expand(&lookup).ok());
