@@ -15,7 +15,6 @@ use tracing_subscriber::filter::LevelFilter;
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
 use super::mappings::Mappings;
-use super::relay::Patience;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{StopSignals, open_to_others};
@@ -64,14 +63,10 @@ impl Server {
     /// Fails with [`ErrorKind::Busy`] when the database or the API's port is in use, with [`ErrorKind::Missing`] when
     /// either cannot be opened. A mapping that cannot be served does not stop the server.
     pub async fn start(config: ServerConfig) -> Result<Self> {
-        Self::start_with(config, Patience::DEFAULT).await
-    }
-
-    async fn start_with(config: ServerConfig, patience: Patience) -> Result<Self> {
         let (store, rows) = Store::open(&config.database)?;
         let listener = TcpListener::bind(config.api.listen).await.map_err(|error| api_taken(&error, &config))?;
         let api_address = listener.local_addr().map_err(|error| api_taken(&error, &config))?;
-        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store, patience);
+        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store);
         if let Some(port) = Port::new(api_address.port()) {
             mappings.own().add(port);
         }

@@ -127,11 +127,6 @@ impl OwnProcess {
         }
     }
 
-    fn terminate(&self) {
-        let status = Command::new("kill").arg(self.0.id().to_string()).status().expect("kill");
-        assert!(status.success());
-    }
-
     fn post(&self, route: &str, body: &Value) -> u16 {
         self.try_post(route, body).expect("an answer")
     }
@@ -147,9 +142,9 @@ impl OwnProcess {
         exchange(self.1, request.as_bytes()).map(|answer| answer.status)
     }
 
-    /// Kills the server when it makes its `nth` write or sync from now on.
-    fn kill_at_write(&self, nth: usize) -> Child {
-        let inject = format!("inject=pwrite64,fdatasync,fsync:signal=KILL:when={nth}");
+    /// Does `what` to the writes and syncs of the server from now on, in the words of `strace --inject`.
+    fn tamper_with_writes(&self, what: &str) -> Child {
+        let inject = format!("inject=pwrite64,fdatasync,fsync:{what}");
         let mut tracer = Command::new("strace")
             .args(["-f", "-e", "trace=pwrite64,fdatasync,fsync", "-e", &inject, "-p", &self.0.id().to_string()])
             .stdout(Stdio::null())
@@ -168,6 +163,11 @@ impl OwnProcess {
         let answer = send(self.1, "GET /api/mapping/list", &["Host: localhost", &format!("X-API-Key: {KEY}")], "");
         answer.body["data"].as_array().expect("a list").iter().filter_map(|row| row["source_port"].as_u64()).collect()
     }
+}
+
+fn terminate(process: &Child) {
+    let status = Command::new("kill").arg(process.id().to_string()).status().expect("kill");
+    assert!(status.success());
 }
 
 impl Drop for OwnProcess {
@@ -194,12 +194,12 @@ fn a_signal_drains_a_second_one_ends_that_and_the_log_keeps_secrets() {
     let (mut at_target, _) = target.accept().expect("the visitor arrives");
     at_target.read_exact(&mut [0; 16]).expect("its words");
 
-    server.terminate();
+    terminate(&server.0);
     wait_until("no more visitors", || TcpStream::connect(server.1).is_err() && TcpStream::connect(public).is_err());
     assert!(server.0.try_wait().expect("a process").is_none(), "it waits for the visitor");
     at_target.write_all(b"still served").expect("words");
     visitor.read_exact(&mut [0; 12]).expect("while it drains");
-    server.terminate();
+    terminate(&server.0);
     wait_until("the end", || server.0.try_wait().expect("a process").is_some());
     assert_eq!(server.0.wait().expect("ended").code(), Some(0));
     let mut said = String::new();
@@ -251,7 +251,7 @@ fn killed_at_any_write_the_database_agrees_with_what_was_answered() {
                 let (undo, body) = if wanted { ("remove", json!({ "port": port })) } else { ("create", body.clone()) };
                 assert_eq!(server.post(undo, &body), 200);
             }
-            let mut tracer = server.kill_at_write(nth);
+            let mut tracer = server.tamper_with_writes(&format!("signal=KILL:when={nth}"));
             let answer = server.try_post(route, &request);
             let survived = server.0.try_wait().expect("a process").is_none() && answer == Some(200);
             drop(server);
@@ -268,6 +268,24 @@ fn killed_at_any_write_the_database_agrees_with_what_was_answered() {
         let server = OwnProcess::start(folder.path(), &[]);
         assert_eq!(server.ports().contains(&u64::from(port)), wanted, "what was acknowledged");
     }
+}
+
+#[test]
+fn a_full_disk_refuses_the_mapping_and_leaves_nothing_behind() {
+    if !have("strace", Command::new("strace").arg("-V").output().is_ok()) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = OwnProcess::start(folder.path(), &[]);
+    let public = free_port();
+    let body = json!({ "port": public.port(), "target_ip": "127.0.0.1", "target_port": free_port().port() });
+    let mut tracer = server.tamper_with_writes("error=ENOSPC");
+    assert_eq!(server.post("create", &body), 507);
+    assert!(TcpStream::connect(public).is_err(), "no listener without a row");
+    assert!(server.ports().is_empty());
+    terminate(&tracer);
+    tracer.wait().expect("the tracer lets go");
+    assert_eq!(server.post("create", &body), 200, "space is back");
 }
 
 #[test]
