@@ -237,5 +237,4 @@ fn of_two_creates_at_once_one_wins() {
         assert!(rows[0].get(field).is_some(), "{field}");
     }
     wait_until("health", || server.health()["status"] == "ok");
-    assert!(!server.database().is_empty());
 }
