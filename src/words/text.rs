@@ -89,8 +89,8 @@ catalogue! {
             "{file}:{line}:{column}: the protocol of this port of service `{service}` is not tcp, udp or sctp",
             "{file}:{line}:{column}：服务 `{service}` 的该端口的协议不是 tcp、udp 或 sctp";
         PortTooMany { file: PathBuf, line: usize, column: usize, service: String } =>
-            "{file}:{line}:{column}: service `{service}` publishes more ports than there are",
-            "{file}:{line}:{column}：服务 `{service}` 发布的端口数超过端口总数";
+            "{file}:{line}:{column}: with service `{service}` the project publishes more ports than there are",
+            "{file}:{line}:{column}：加上服务 `{service}`，项目发布的端口数超过端口总数";
         SctpIgnored { service: String } =>
             "service `{service}` publishes an SCTP port, which is not looked at", "服务 `{service}` 发布了 SCTP 端口，不予检查";
         BareSexagesimal { file: PathBuf, line: usize, text: String } =>

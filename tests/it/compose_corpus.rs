@@ -221,6 +221,44 @@ fn every_port_of_the_corpus_moves_alone_or_is_refused() {
     assert!(tally.projects > 100 && tally.moved.values().sum::<usize>() > 100);
 }
 
+/// Replaces every literal published port by a variable with that port as its default.
+fn with_variables(project: &Project, snapshot: &Snapshot) -> Snapshot {
+    let mut spans: BTreeMap<&PathBuf, BTreeSet<(usize, usize)>> = BTreeMap::new();
+    for mapping in project.mappings.iter().filter(|mapping| mapping.variable.is_none()) {
+        if let Lever::Literal { file, span } = &mapping.lever {
+            spans.entry(file).or_default().insert((span.start, span.end));
+        }
+    }
+    let mut after = snapshot.clone();
+    for (file, spans) in spans {
+        let bytes = after.get_mut(file).and_then(Option::as_mut).expect("the file that was read");
+        for (start, end) in spans.into_iter().rev() {
+            let port = String::from_utf8(bytes[start..end].to_vec()).expect("digits");
+            let variable = format!("${{PW_{start}:-{port}}}");
+            bytes.splice(start..end, variable.into_bytes());
+        }
+    }
+    after
+}
+
+#[test]
+fn ports_of_the_corpus_given_by_variables_move_through_the_env_file() {
+    let Some(root) = corpus() else { return };
+    let mut tally = Tally::default();
+    for mut request in requests(&compose_files(&root)) {
+        let mut snapshot = Snapshot::new();
+        let Ok(Some(project)) = load_all(&mut request, &mut snapshot) else { continue };
+        let mut snapshot = with_variables(&project, &snapshot);
+        // A bare scalar in a flow collection cannot hold `${}`: such a file no longer reads.
+        let Ok(Some(variant)) = load_all(&mut request, &mut snapshot) else { continue };
+        assert_eq!(ours(&project), ours(&variant));
+        tally.projects += 1;
+        try_moves(&request, &snapshot, &variant, EditStyle::InPlace, &mut tally);
+    }
+    println!("{} projects, moved: {:?}, refused: {:?}", tally.projects, tally.moved, tally.refused);
+    assert!(tally.moved.get("variable, appended").is_some_and(|count| *count > 100));
+}
+
 #[test]
 fn every_port_of_the_corpus_moves_by_an_override_file() {
     let Some(tally) = run(EditStyle::Override) else { return };

@@ -9,7 +9,7 @@ use granit_parser::ScalarStyle;
 use super::super::dotenv;
 use super::super::yaml::{Kind, NodeId};
 use super::item::{Item, Source, Via};
-use super::picture::{Comparison, Look, Picture};
+use super::picture::{Comparison, Look, Picture, env_files_of};
 use super::ports::Entry;
 use super::written::{Decider, Written};
 use super::{Request, Snapshot};
@@ -317,7 +317,7 @@ impl<'a> Judge<'a> {
         }
         let moved = self.trials.values().filter(|trial| matches!(trial, Trial::Clean(_))).count();
         for (service, item) in picture.services().into_iter().flatten().filter(|_| moved > 0) {
-            if passes_env_file(picture, item) {
+            if env_files_of(&picture.rendered, item).contains(&picture.ground.env_file) {
                 let (file, service) = (picture.ground.env_file.clone(), service.clone());
                 self.warn(TextWords::EnvFilePassedOn { file, service });
             }
@@ -339,17 +339,6 @@ struct Asked<'a> {
 
 fn locked(code: &'static str, why: TextWords, at: SourceSpot) -> Lever {
     Lever::Locked(Box::new(EditRefusal { code, why: why.into(), at, way_out: TextWords::HintOverride.into() }))
-}
-
-fn passes_env_file(picture: &Picture, service: &Item) -> bool {
-    let Some(listed) = service.get("env_file") else { return false };
-    let one = std::slice::from_ref(listed);
-    listed.list().unwrap_or(one).iter().any(|item| {
-        let scope = picture.rendered.sources.get(item.origin.source).map(|source| &source.scope);
-        let path = item.text().or_else(|| item.text_of("path"));
-        let resolved = scope.zip(path).map(|(scope, path)| super::ground::normalized(&scope.base.join(path)));
-        resolved.as_ref() == Some(&picture.ground.env_file)
-    })
 }
 
 /// Returns as many ports as `range` has, from `first` on.
