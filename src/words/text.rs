@@ -28,7 +28,7 @@ catalogue! {
         TooManyNodes { file: PathBuf, limit: usize } =>
             "{file} expands to more than {limit} values or nests too deeply", "{file} 展开后超过 {limit} 个值，或嵌套过深";
         TooManyFiles { limit: usize } =>
-            "the project asks for more than {limit} files", "该项目引用的文件超过 {limit} 个";
+            "the project has more than {limit} files or documents", "该项目的文件或文档超过 {limit} 个";
         WrongKind { file: PathBuf, line: usize, column: usize, key: String, wanted: String } =>
             "{file}:{line}:{column}: `{key}` must be a {wanted}", "{file}:{line}:{column}：`{key}` 的类型必须是 {wanted}";
         EmptyComposeFile { file: PathBuf } => "{file} has no content", "{file} 没有内容";

@@ -341,6 +341,45 @@ fn the_ports_are_those_that_docker_compose_renders() {
     assert!(same > 100);
 }
 
+/// Cuts a file, or puts a piece of syntax into it; `turn` decides where and what.
+fn mutated(bytes: &[u8], turn: u64) -> Vec<u8> {
+    const PIECES: [&str; 12] =
+        ["&a ", "*a", "<<: ", "\n", "- ", "${", "}", "\"", ": ", "!override ", "\u{0}", "\u{e9}"];
+    // Knuth's multiplier: turns that follow each other land far apart.
+    let random = usize::try_from(turn.wrapping_mul(6_364_136_223_846_793_005) >> 33).expect("31 bits");
+    let (front, back) = bytes.split_at(random % (bytes.len() + 1));
+    match random % 4 {
+        0 => front.to_vec(),
+        1 => [front, back.get(1..).unwrap_or_default()].concat(),
+        _ => [front, PIECES[random / 4 % PIECES.len()].as_bytes(), back].concat(),
+    }
+}
+
+#[test]
+fn broken_files_of_the_corpus_end_with_a_result() {
+    let Some(root) = corpus() else { return };
+    let (mut loaded, mut refused) = (0, 0);
+    for (number, file) in (0_u64..).zip(compose_files(&root)) {
+        for turn in 0..12 {
+            let mut request = Request {
+                directory: file.parent().expect("a directory").to_owned(),
+                files: vec![file.clone()],
+                ..Request::default()
+            };
+            let bytes = mutated(&fs::read(&file).expect("a file"), number * 1000 + turn);
+            let mut snapshot = Snapshot::from([(file.clone(), Some(bytes))]);
+            let Ok(Some(project)) = load_all(&mut request, &mut snapshot) else {
+                refused += 1;
+                continue;
+            };
+            loaded += 1;
+            try_moves(&request, &snapshot, &project, EditStyle::InPlace, &mut Tally::default());
+        }
+    }
+    println!("{loaded} mutated files read, {refused} refused");
+    assert!(loaded > 100 && refused > 100);
+}
+
 #[test]
 fn a_fixed_port_is_never_random() {
     let Some(root) = corpus() else { return };

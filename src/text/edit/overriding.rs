@@ -52,7 +52,8 @@ pub(crate) fn edit(before: &Analysis, request: &EditRequest<'_>, goals: &[Goal<'
         }
         notes.push(TextWords::NoteAddFile { file: path }.into());
     }
-    proof::project(before, goals, &proved, &with_edits(request.snapshot, &files))?;
+    let after = with_edits(request.snapshot, &files);
+    proof::project(before, goals, &proved, (request.snapshot, &after))?;
     Ok(Edited { files, notes })
 }
 

@@ -21,6 +21,13 @@ use crate::words::text::TextWords;
 /// The ports that a variable is set to on trial; two, in case it has one of them already.
 const PROBES: [u16; 2] = [45_678, 39_211];
 
+/// How many values all trials may render together. The largest real project seen (20,000 values) leaves room for 100
+/// variables; beyond, a port is changed in the compose file instead.
+const MAX_TRIED_VALUES: usize = 2_000_000;
+
+/// How many odd places are named before the rest is left out.
+const MAX_WARNINGS: usize = 200;
+
 /// A project with what an edit needs to know beyond the model.
 pub(crate) struct Analysis {
     pub(crate) project: Project,
@@ -74,7 +81,7 @@ pub(crate) fn analyse(request: &Request, snapshot: &Snapshot) -> Result<Look<Ana
         });
         for (index, entry) in picture.ports.get(name).into_iter().flatten().enumerate() {
             let Some(protocol) = entry.protocol() else {
-                judge.warnings.push(TextWords::SctpIgnored { service: name.clone() }.into());
+                judge.warn(TextWords::SctpIgnored { service: name.clone() });
                 continue;
             };
             let verdict = judge.verdict(name, index, entry);
@@ -230,6 +237,9 @@ impl<'a> Judge<'a> {
     /// Sets the variable in a copy of the `.env` file and looks at what that changes.
     fn trial(&self, handle: &Handle, range: PortRange) -> Trial {
         let Handle::Variable { name, text, at } = handle else { return Trial::Useless };
+        if self.trials.len() * self.picture.rendered.values > MAX_TRIED_VALUES {
+            return Trial::Useless;
+        }
         let probe = PROBES.into_iter().filter_map(|first| shifted(range, first)).find(|probe| *probe != range);
         let Some(probe) = probe else { return Trial::Useless };
         let env_file = &self.picture.ground.env_file;
@@ -238,7 +248,8 @@ impl<'a> Judge<'a> {
         };
         let mut snapshot = self.snapshot.clone();
         snapshot.insert(env_file.clone(), Some(bytes));
-        let Ok(Look::Seen(after)) = Picture::take(self.request, &snapshot) else { return Trial::Useless };
+        let after = self.picture.retake(self.request, self.snapshot, &snapshot);
+        let Ok(Look::Seen(after)) = after else { return Trial::Useless };
         match self.picture.compare(&after) {
             Comparison::Elsewhere(place) => Trial::Elsewhere(place),
             Comparison::PortsOnly(changes) => {
@@ -302,7 +313,7 @@ impl<'a> Judge<'a> {
 
     fn warn(&mut self, words: TextWords) {
         let message = words.into();
-        if !self.warnings.contains(&message) {
+        if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&message) {
             self.warnings.push(message);
         }
     }
@@ -311,7 +322,7 @@ impl<'a> Judge<'a> {
     fn warnings(mut self) -> Vec<Message> {
         let picture = self.picture;
         let mut all = picture.ground.warnings.clone();
-        for (name, at) in &picture.rendered.unset {
+        for (name, at) in picture.rendered.unset.iter().take(MAX_WARNINGS) {
             let (file, line) = (at.file.clone(), at.line);
             all.push(TextWords::VariableUnset { file, line, name: name.clone() }.into());
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::super::dotenv;
 use super::ground::{Ground, Reader, normalized, survey};
@@ -33,7 +34,17 @@ pub(crate) struct Picture {
 impl Picture {
     /// Renders the project.
     pub(crate) fn take(request: &Request, snapshot: &Snapshot) -> Result<Look<Self>> {
-        let mut reader = Reader::new(snapshot);
+        Self::take_with(request, Reader::new(snapshot, BTreeMap::new()))
+    }
+
+    /// Renders the project of another snapshot; what `self` was made of, from `before`, is not parsed again.
+    pub(crate) fn retake(&self, request: &Request, before: &Snapshot, after: &Snapshot) -> Result<Look<Self>> {
+        let same = self.rendered.sources.iter().filter(|source| before.get(&source.path) == after.get(&source.path));
+        let parsed = same.map(|source| (source.path.clone(), Rc::clone(&source.file))).collect();
+        Self::take_with(request, Reader::new(after, parsed))
+    }
+
+    fn take_with(request: &Request, mut reader: Reader<'_>) -> Result<Look<Self>> {
         let taken = Self::try_take(request, &mut reader);
         let needs = reader.needs()?;
         if !needs.is_empty() {
