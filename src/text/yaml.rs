@@ -289,3 +289,43 @@ fn tag_of(event: &Event<'_>) -> Tag {
         _ => Tag::Plain,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> File {
+        File::parse(Path::new("f"), text.as_bytes()).expect("a readable file")
+    }
+
+    #[test]
+    fn columns_count_characters_however_long_the_line() {
+        let text = format!("a: 1\r\nb: [{} end]\n", "'镜像é', ".repeat(700));
+        let file = parsed(&format!("\u{FEFF}{text}"));
+        for word in ["1\r", "b:", "end"] {
+            let offset = text.find(word).expect("the word");
+            let at = file.spot_at(Path::new("f"), offset);
+            let line = text[..offset].rsplit('\n').next().expect("a line");
+            assert_eq!(
+                (at.line, at.column),
+                (text[..offset].matches('\n').count() + 1, line.chars().count() + 1),
+                "{word}"
+            );
+        }
+        assert_eq!(file.bom(), 3);
+    }
+
+    #[test]
+    fn only_scalars_that_are_written_as_they_read_are_verbatim() {
+        let texts = ["plain", "'single'", "\"double\"", "'it''s'", "\"\\x41\"", "|\n  block", "!!str 8", "a\n  b"];
+        let verbatim = texts.map(|text| {
+            let file = parsed(&format!("k: {text}\n"));
+            let Kind::Mapping(entries) = &file.node(file.documents()[0]).kind else { panic!("a mapping") };
+            file.verbatim(entries[0].1).map(|span| file.slice(span).to_owned())
+        });
+        assert_eq!(
+            verbatim.each_ref().map(Option::as_deref),
+            [Some("plain"), Some("single"), Some("double"), None, None, None, Some("8"), None]
+        );
+    }
+}

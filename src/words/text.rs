@@ -58,9 +58,9 @@ catalogue! {
             "no project name can be made from the directory {directory}", "无法从目录 {directory} 得到项目名";
         HintNameProject => "write `name:` into the compose file or set `COMPOSE_PROJECT_NAME`",
             "请在 compose 文件中写入 `name:`，或设置 COMPOSE_PROJECT_NAME";
-        RemoteFile { file: PathBuf, line: usize, name: String } =>
-            "{file}:{line}: `{name}` is not on this machine; Portwright reads local files only",
-            "{file}:{line}：`{name}` 不在本机，Portwright 只读取本地文件";
+        RemoteFile { file: PathBuf, line: usize } =>
+            "{file}:{line} names a file that is not on this machine; Portwright reads local files only",
+            "{file}:{line} 引用了不在本机的文件，Portwright 只读取本地文件";
         IncludeCycle { file: PathBuf, line: usize, name: PathBuf } =>
             "{file}:{line}: {name} includes itself, or the includes nest too deeply",
             "{file}:{line}：{name} 包含了自身，或 include 嵌套过深";

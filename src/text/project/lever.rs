@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use granit_parser::ScalarStyle;
 
@@ -133,7 +134,6 @@ struct Verdict {
 }
 
 /// What a trial of a variable showed.
-#[derive(Clone)]
 enum Trial {
     /// Only the published ports of these entries move.
     Clean(BTreeSet<(String, usize)>),
@@ -147,7 +147,9 @@ struct Judge<'a> {
     request: &'a Request,
     snapshot: &'a Snapshot,
     picture: &'a Picture,
-    trials: BTreeMap<String, Trial>,
+    trials: BTreeMap<String, Rc<Trial>>,
+    /// The variables that the `.env` file assigns.
+    assigned: BTreeSet<String>,
     /// Which services use a scalar for their ports, by file and node.
     users: BTreeMap<(PathBuf, NodeId), BTreeSet<String>>,
     warnings: Vec<Message>,
@@ -163,7 +165,11 @@ impl<'a> Judge<'a> {
                 users.entry(key).or_default().insert(service.clone());
             }
         }
-        Self { request, snapshot, picture, trials: BTreeMap::new(), users, warnings: Vec::new() }
+        let bytes = snapshot.get(&picture.ground.env_file).and_then(Option::as_deref);
+        let document = bytes.and_then(|bytes| dotenv::Document::parse(bytes).ok());
+        let names = |document: dotenv::Document| document.assignments().map(|found| found.name.clone()).collect();
+        let assigned = document.map(names).unwrap_or_default();
+        Self { request, snapshot, picture, trials: BTreeMap::new(), assigned, users, warnings: Vec::new() }
     }
 
     fn verdict(&mut self, service: &str, index: usize, entry: &Entry) -> Verdict {
@@ -211,12 +217,12 @@ impl<'a> Judge<'a> {
         if self.request.shell.contains_key(name) {
             return (Lever::Shell { name: name.clone() }, Handle::None);
         }
-        let known = self.trials.get(name).cloned();
-        let trial = known.unwrap_or_else(|| self.trial(&handle, asked.range));
-        self.trials.insert(name.clone(), trial.clone());
-        let clean = matches!(&trial, Trial::Clean(moved) if moved.contains(&(asked.service.to_owned(), asked.index)));
+        let known = self.trials.get(name).map(Rc::clone);
+        let trial = known.unwrap_or_else(|| Rc::new(self.trial(&handle, asked.range)));
+        self.trials.insert(name.clone(), Rc::clone(&trial));
+        let clean = matches!(&*trial, Trial::Clean(moved) if moved.contains(&(asked.service.to_owned(), asked.index)));
         if clean {
-            return (Lever::Variable { name: name.clone(), assigned: self.is_assigned(name) }, handle);
+            return (Lever::Variable { name: name.clone(), assigned: self.assigned.contains(name) }, handle);
         }
         if token.is_none() {
             let why = TextWords::LockedVariable { name: name.clone() };
@@ -226,8 +232,11 @@ impl<'a> Judge<'a> {
         if matches!(lever, Lever::Literal { .. }) {
             let (file, line) = (asked.at.file.clone(), asked.at.line);
             let name = name.clone();
-            self.warn(match trial {
-                Trial::Elsewhere(place) => TextWords::VariableUsedElsewhere { file, line, name, place },
+            self.warn(match &*trial {
+                Trial::Elsewhere(place) => {
+                    let place = place.clone();
+                    TextWords::VariableUsedElsewhere { file, line, name, place }
+                }
                 Trial::Clean(_) | Trial::Useless => TextWords::VariableNotSettable { file, line, name },
             });
         }
@@ -260,12 +269,6 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-    }
-
-    fn is_assigned(&self, name: &str) -> bool {
-        let bytes = self.snapshot.get(&self.picture.ground.env_file).and_then(Option::as_deref);
-        let document = bytes.and_then(|bytes| dotenv::Document::parse(bytes).ok());
-        document.is_some_and(|document| document.last(name).is_some())
     }
 
     fn literal(&self, source: &Source, entry: &Entry, span: Option<Range<usize>>, at: &SourceSpot) -> (Lever, Handle) {
@@ -326,7 +329,7 @@ impl<'a> Judge<'a> {
             let (file, line) = (at.file.clone(), at.line);
             all.push(TextWords::VariableUnset { file, line, name: name.clone() }.into());
         }
-        let moved = self.trials.values().filter(|trial| matches!(trial, Trial::Clean(_))).count();
+        let moved = self.trials.values().filter(|trial| matches!(***trial, Trial::Clean(_))).count();
         for (service, item) in picture.services().into_iter().flatten().filter(|_| moved > 0) {
             if env_files_of(&picture.rendered, item).contains(&picture.ground.env_file) {
                 let (file, service) = (picture.ground.env_file.clone(), service.clone());

@@ -175,8 +175,8 @@ impl<'r, 'a> Renderer<'r, 'a> {
             Some(path) => vec![path.to_owned()],
             None => texts(include.get("path")),
         };
-        if let Some(remote) = listed.iter().find(|path| is_remote(path)) {
-            let words = TextWords::RemoteFile { file: at.file, line: at.line, name: remote.clone() };
+        if listed.iter().any(|path| is_remote(path)) {
+            let words = TextWords::RemoteFile { file: at.file, line: at.line };
             return Err(Error::new(ErrorKind::Refused, words));
         }
         let paths: Vec<PathBuf> = listed.iter().map(|path| normalized(&scope.base.join(path))).collect();
@@ -243,6 +243,10 @@ impl<'r, 'a> Renderer<'r, 'a> {
             return Err(wrong_kind(at, "extends.service", "string"));
         };
         let base = match extends.text_of("file") {
+            Some(file) if is_remote(file) => {
+                let words = TextWords::RemoteFile { file: at.file, line: at.line };
+                return Err(Error::new(ErrorKind::Refused, words));
+            }
             Some(file) => self.extended_from_file(wanted, file, source, chain)?,
             None => self.extended(wanted, services, source, chain)?,
         };
@@ -255,14 +259,10 @@ impl<'r, 'a> Renderer<'r, 'a> {
     }
 
     fn extended_from_file(&mut self, wanted: &str, file: &str, source: usize, chain: &mut Vec<Link>) -> Result<Item> {
-        let (scope, included, near) = match self.sources.get(source) {
-            Some(source) => (Rc::clone(&source.scope), source.included, source.path.clone()),
+        let (scope, included) = match self.sources.get(source) {
+            Some(source) => (Rc::clone(&source.scope), source.included),
             None => return Err(Error::new(ErrorKind::Internal, TextWords::LostSource)),
         };
-        if is_remote(file) {
-            let words = TextWords::RemoteFile { file: near, line: 1, name: file.to_owned() };
-            return Err(Error::new(ErrorKind::Refused, words));
-        }
         let path = normalized(&scope.base.join(file));
         let known = self.bases.iter().find(|base| base.path == path && Rc::ptr_eq(&base.scope, &scope));
         if let Some(base) = known {
