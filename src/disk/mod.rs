@@ -1,1 +1,39 @@
-//! The room `disk`.
+//! The room `disk`: folders, project files, the lock and the journal.
+//!
+//! Several files change as one ([`ProjectState::apply`]): everything is staged beside its target and recorded, the
+//! record is committed, and only then are the targets replaced. After a crash [`ProjectState::recover`] makes the
+//! files all old or all new, or stops and says which is which. Holds on a local disk that honours fsync; not on NFS,
+//! SMB or synced folders.
+
+mod apply;
+mod digest;
+mod dirs;
+mod failure;
+mod journal;
+mod locate;
+mod lock;
+#[cfg(not(unix))]
+#[path = "elsewhere.rs"]
+mod os;
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod os;
+mod read;
+mod records;
+mod recover;
+mod replace;
+mod state;
+mod transaction;
+mod undo;
+
+pub use apply::{ApplyOptions, Change};
+pub use digest::{Digest, hex};
+pub use dirs::{Dirs, create_private_folder};
+pub use journal::{Note, Run, RunFile, UndoId};
+pub use locate::{Located, Place, locate};
+pub use lock::{Holder, ProjectLock};
+pub use os::Attributes;
+pub use read::{FileFact, PROJECT_FILE_BYTES_MAX, read_project_file};
+pub use recover::{Direction, Recovered};
+pub use state::ProjectState;
+pub use undo::{EditedSince, Undone};

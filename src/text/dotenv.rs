@@ -8,6 +8,7 @@ mod read;
 mod write;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -18,10 +19,10 @@ use crate::words::dotenv::DotenvWords;
 
 pub use write::create;
 
-/// The largest file that is read, in bytes: real ones are below 64 KiB, and Linux passes less than 6 MiB of environment.
+/// The largest file that is read, in bytes: real ones are below 64 KiB, and Linux passes at most 6 MiB of environment.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// The most bytes that all values of a file may expand to together; stops files that double a value line by line.
+/// The most bytes that expansions of one file may read from variables; stops files that double a value line by line.
 pub const MAX_RESOLVED_BYTES: usize = 16 << 20;
 
 /// How a value is quoted.
@@ -86,8 +87,8 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
-    /// Reads a file. Refuses what compose refuses, and also UTF-16, NUL bytes and more than [`MAX_FILE_BYTES`]. Bytes that
-    /// are not UTF-8 are kept as they are in values and comments. A bad `${` is found by [`Self::resolve`].
+    /// Reads a file. Refuses what compose refuses, and also UTF-16, NUL bytes and more than [`MAX_FILE_BYTES`]. Bytes
+    /// that are not UTF-8 are kept as they are in values and comments. A bad `${` is found by [`Self::resolve`].
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         Ok(Self { bytes: bytes.to_vec(), statements: read::statements(bytes)? })
     }
@@ -133,14 +134,23 @@ impl Document {
     /// digit are left out, as compose does; bytes that are not UTF-8 become U+FFFD.
     pub fn resolve(&self, shell: &dyn Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>> {
         let mut values = BTreeMap::new();
-        let mut budget = MAX_RESOLVED_BYTES;
+        let read = Cell::new(0_usize);
         for statement in &self.statements {
             match statement {
                 Statement::Assign(assignment) => {
-                    let lookup = |name: &str| shell(name).or_else(|| values.get(name).cloned());
-                    let value = self.value(assignment, &lookup).map_err(|error| explain(assignment, error))?;
-                    budget =
-                        budget.checked_sub(value.len()).ok_or_else(|| explain(assignment, TemplateError::TooLong))?;
+                    let lookup = |name: &str| {
+                        if read.get() > MAX_RESOLVED_BYTES {
+                            return None;
+                        }
+                        let value = shell(name).or_else(|| values.get(name).cloned())?;
+                        read.set(read.get().saturating_add(value.len()));
+                        Some(value)
+                    };
+                    let value = self.value(assignment, &lookup);
+                    if read.get() > MAX_RESOLVED_BYTES {
+                        return Err(explain(assignment, TemplateError::TooLong));
+                    }
+                    let value = value.map_err(|error| explain(assignment, error))?;
                     values.insert(assignment.name.clone(), value);
                 }
                 Statement::Inherit(name) => {

@@ -154,7 +154,7 @@ impl Expansion {
 pub struct Template {
     text: String,
     parts: Vec<Part>,
-    /// Where a `${` stands that cannot be read. Only nested templates keep one: compose judges a default when it is used.
+    /// Where a `${` stands that cannot be read. Only arguments keep one: compose judges them when they are used.
     invalid: Option<usize>,
 }
 

@@ -30,13 +30,14 @@ catalogue! {
             "line {line}, column {column}: the quote that opens the value of {name} is never closed",
             "第 {line} 行第 {column} 列：{name} 的值的引号没有结束";
         SyntaxHint =>
-            "mend that line; compose refuses the file as well: docker compose config",
+            "fix that line; compose cannot read the file either: docker compose config",
             "请修正这一行；compose 也读不了这个文件：docker compose config";
         Template { line: usize, name: String } =>
             "line {line}: the value of {name} holds a ${{ that cannot be read",
             "第 {line} 行：{name} 的值中有无法识别的 ${{";
         TemplateHint =>
-            "write ${{NAME}} or ${{NAME:-default}}, or $$ for a dollar sign", "请写成 ${{NAME}} 或 ${{NAME:-默认值}}；美元符号写 $$";
+            "write ${{NAME}} or ${{NAME:-default}}, or $$ for a dollar sign",
+            "请写成 ${{NAME}} 或 ${{NAME:-默认值}}；美元符号写 $$";
         Required { line: usize, name: String, variable: String } =>
             "line {line}: {name} needs {variable}, which has no value",
             "第 {line} 行：{name} 需要 {variable}，但它没有值";
@@ -50,20 +51,21 @@ catalogue! {
             "line {line}: {name} expands to more than any program can take as its environment",
             "第 {line} 行：{name} 展开后过长，超出任何程序的环境变量上限";
         Indirect { line: usize, name: String, variables: String } =>
-            "line {line}: {name} takes its value from {variables}; writing a number there would cut that tie",
-            "第 {line} 行：{name} 的值取自 {variables}；直接写入数值会断开这种引用";
+            "line {line}: {name} takes its value from {variables}; a fixed value there would replace that reference",
+            "第 {line} 行：{name} 的值取自 {variables}；直接写入固定值会丢掉这个引用";
         IndirectHint { variables: String } =>
             "set {variables} instead, or change the line by hand", "请改设 {variables}，或手动修改这一行";
         BadName { name: String } =>
             "{name:?} cannot be the name of a variable that compose replaces",
             "{name:?} 不能作为 compose 可替换的变量名";
         BadNameHint =>
-            "names are ASCII letters, digits and _, and start with no digit", "变量名只能由 ASCII 字母、数字和 _ 组成，且不以数字开头";
+            "names are ASCII letters, digits and _, and do not start with a digit",
+            "变量名只能由 ASCII 字母、数字和 _ 组成，且不以数字开头";
         Unwritable { name: String } =>
             "the value for {name} cannot be written so that compose reads it back unchanged",
             "无法把 {name} 的值写成 compose 能原样读回的形式";
         UnwritableHint =>
-            "set it in the shell instead, or choose a value without a NUL, and without a backslash at its end or before a '",
+            "set it in the shell, or choose a value without NUL and without a backslash at its end or before a '",
             "请改在 shell 中设置，或换一个值：不含 NUL，反斜杠不在末尾也不在 ' 之前";
     }
 }

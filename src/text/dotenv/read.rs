@@ -249,8 +249,8 @@ pub(super) fn without_escaped_quotes(raw: &str, mark: char) -> String {
     text
 }
 
-/// Expands the escapes of a value in double quotes. `\$` becomes `$$`, which interpolation turns into a dollar; `\c`, an
-/// octal number that is not `\0ooo` up to `\0377`, and unknown escapes stay, the octal one without its zero, as in Go.
+/// Expands the escapes of a value in double quotes. `\$` becomes `$$`, which interpolation turns into a dollar. `\c`,
+/// unknown escapes, and numbers other than `\0ooo` up to `\0377` stay; of such numbers the zero goes, as in Go.
 pub(super) fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;

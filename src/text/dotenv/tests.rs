@@ -169,6 +169,10 @@ fn values_that_double_line_by_line_are_stopped() {
     let lines: Vec<_> = (1..64).map(|step| format!("A{step}=$A{}$A{}", step - 1, step - 1)).collect();
     let error = parse(format!("A0=xx\n{}", lines.join("\n"))).resolve(&no_shell).expect_err("stopped");
     assert!(matches!(words(&error), DotenvWords::TooLong { line: 21, .. }), "{error}");
+    let half = MAX_FILE_BYTES / 2 - 8;
+    let reading = format!("A={}\nB={}", "x".repeat(half), "${A:+x}".repeat(half / 7));
+    let error = parse(reading).resolve(&no_shell).expect_err("stopped");
+    assert!(matches!(words(&error), DotenvWords::TooLong { line: 2, .. }), "{error}");
 }
 
 #[test]

@@ -7,6 +7,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::text::interpolate::Template;
 use crate::words::dotenv::DotenvWords;
 
+/// How many variables a refusal names at most; a port is hardly ever made of more.
+const MAX_NAMED: usize = 3;
+
 /// Returns the contents of a file that gives one variable a value.
 pub fn create(name: &str, value: &str) -> Result<Vec<u8>> {
     Document::parse(b"")?.set(name, value)
@@ -21,16 +24,17 @@ struct Splice {
 impl Document {
     /// Returns the file with `name` set to `value`, changing as little as possible.
     ///
-    /// The last assignment gets the value: quotes, `export`, comment and line ending stay, and quotes are added only to a
-    /// value that needs them. A variable that is not assigned gets a line of its own: behind the last commented sample
-    /// (`#NAME=…`), else at the end. Refused are a value that is taken from other variables (setting it would cut
-    /// that tie), a value that compose could not read back, and a name that compose cannot replace. The result is
-    /// read back first: every other statement is as before. Values below the line that name it change with it.
+    /// The last assignment gets the value: quotes, `export`, comment and line ending stay, and quotes are added only to
+    /// a value that needs them. A variable that is not assigned gets a line of its own: behind the last commented
+    /// sample (`#NAME=…`), else at the end. Refused are a value that is taken from other variables (setting it would
+    /// lose that reference), a value that compose could not read back, and a name that compose cannot replace. The
+    /// result is read back first: every other statement is as before. Values below the line that refer to the variable
+    /// change with it.
     pub fn set(&self, name: &str, value: &str) -> Result<Vec<u8>> {
         let unwritable = || refused(DotenvWords::Unwritable { name: name.to_owned() }, DotenvWords::UnwritableHint);
         let splice = match self.last(name) {
             Some(assignment) => {
-                self.keep_ties(assignment)?;
+                self.keep_references(assignment)?;
                 self.replacement(assignment, value)
             }
             None if is_name(name) => self.insertion(name, value),
@@ -44,7 +48,7 @@ impl Document {
     }
 
     /// Refuses an assignment that takes its value from variables.
-    fn keep_ties(&self, assignment: &Assignment) -> Result<()> {
+    fn keep_references(&self, assignment: &Assignment) -> Result<()> {
         if assignment.quote == Quote::Single {
             return Ok(());
         }
@@ -54,7 +58,9 @@ impl Document {
         if variables.is_empty() {
             return Ok(());
         }
+        variables.sort_unstable();
         variables.dedup();
+        variables.truncate(MAX_NAMED);
         let variables = variables.join(", ");
         let words = DotenvWords::Indirect {
             line: assignment.line,

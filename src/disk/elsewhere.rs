@@ -1,0 +1,91 @@
+//! The same functions where there is no Unix (Windows): no modes and owners; access lists are inherited from the folder,
+//! and the user's own application data folder is private by default.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// `ERROR_NOT_SAME_DEVICE`.
+const NOT_SAME_DEVICE: i32 = 17;
+/// `ERROR_CANT_RESOLVE_FILENAME`: links lead around in a circle.
+const CANNOT_RESOLVE: i32 = 1921;
+
+/// Mode, owner and number of names of a file; this system has none of them to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    /// The permission bits as Unix would have them.
+    pub mode: u32,
+    /// Always 0.
+    pub uid: u32,
+    /// Always 0.
+    pub gid: u32,
+    /// Always 1: `std` does not tell the number of names.
+    pub names: u64,
+}
+
+impl Attributes {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { mode: if metadata.permissions().readonly() { 0o400 } else { 0o600 }, uid: 0, gid: 0, names: 1 }
+    }
+}
+
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+pub(super) fn open_to_overwrite(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).open(path)
+}
+
+pub(super) fn create_new(path: &Path, _: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+}
+
+pub(super) fn give(_: &File, _: &Attributes) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn has_access_list(_: &Path) -> bool {
+    false
+}
+
+pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// NTFS journals its names; a folder cannot be synced by itself.
+pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn is_private(_: &Metadata) -> bool {
+    true
+}
+
+pub(super) fn is_mount_in_the_way(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(NOT_SAME_DEVICE)
+}
+
+pub(super) fn is_folder_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+pub(super) fn is_link_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(CANNOT_RESOLVE)
+}
+
+pub(super) fn user_name() -> String {
+    std::env::var("USERNAME").unwrap_or_else(|_| "?".to_owned())
+}
+
+pub(super) fn path_bytes(path: &Path) -> Option<&[u8]> {
+    path.to_str().map(str::as_bytes)
+}
+
+pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
+    String::from_utf8(bytes).ok().map(PathBuf::from)
+}

@@ -1,0 +1,148 @@
+//! What Unix offers beyond `std`: modes, owners, opening without blocking, syncing a folder.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, OFlags, Uid};
+use rustix::io::Errno;
+
+/// The mode bits that belong to permissions; the rest is the file type.
+const PERMISSION_BITS: u32 = 0o7777;
+
+/// Mode, owner and number of names of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    /// The permission bits.
+    pub mode: u32,
+    /// The user id of the owner.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+    /// How many names (hard links) the file has.
+    pub names: u64,
+}
+
+impl Attributes {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            mode: metadata.mode() & PERMISSION_BITS,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            names: metadata.nlink(),
+        }
+    }
+}
+
+/// Opens a file so that a pipe or a device cannot make the open wait.
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Opens an existing file for writing without following a link and without truncating it.
+pub(super) fn open_to_overwrite(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    OpenOptions::new().write(true).custom_flags(flags).open(path)
+}
+
+/// Creates a file that must not exist; `mode` is narrowed by the umask.
+pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Opens or creates a private file to hold a lock on; a link in its place is refused.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
+}
+
+/// Gives a file the owner and mode of another; the owner first, because a change of owner clears setuid bits.
+pub(super) fn give(file: &File, wanted: &Attributes) -> io::Result<()> {
+    let present = Attributes::of(&file.metadata()?);
+    if (present.uid, present.gid) != (wanted.uid, wanted.gid) {
+        rustix::fs::fchown(file, Some(Uid::from_raw(wanted.uid)), Some(Gid::from_raw(wanted.gid)))?;
+    }
+    if Attributes::of(&file.metadata()?).mode != wanted.mode {
+        file.set_permissions(Permissions::from_mode(wanted.mode))?;
+    }
+    Ok(())
+}
+
+/// Tells whether the file carries an access list, which a replacement would lose.
+#[cfg(target_os = "linux")]
+pub(super) fn has_access_list(path: &Path) -> bool {
+    rustix::fs::getxattr(path, "system.posix_acl_access", &mut [0_u8; 0]).is_ok()
+}
+
+/// Tells whether the file carries an access list; cannot be known here without a system library.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn has_access_list(_: &Path) -> bool {
+    false
+}
+
+/// Makes folders with mode 0700, as many as are missing.
+pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the names in a folder durable. A folder that may be written but not read, and a file system that cannot sync
+/// folders, are let pass: nothing better exists there.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    match synced {
+        Err(error) if is_one_of(&error, &[Errno::INVAL, Errno::NOTSUP, Errno::ACCESS]) => Ok(()),
+        other => other,
+    }
+}
+
+/// Tells whether a folder belongs to this user and is writable for nobody else.
+pub(super) fn is_private(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+}
+
+/// Tells whether a rename failed because the target is a mount of its own (a file bound into a container).
+pub(super) fn is_mount_in_the_way(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::BUSY, Errno::XDEV])
+}
+
+/// Tells whether nothing can be created in a folder, while a file in it may still be writable.
+pub(super) fn is_folder_closed(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::ACCESS, Errno::PERM, Errno::ROFS])
+}
+
+/// Tells whether links lead around in a circle.
+pub(super) fn is_link_loop(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::LOOP])
+}
+
+fn is_one_of(error: &io::Error, errnos: &[Errno]) -> bool {
+    Errno::from_io_error(error).is_some_and(|errno| errnos.contains(&errno))
+}
+
+/// Returns the name of the effective user, or the number where `/etc/passwd` has no name for it.
+pub(super) fn user_name() -> String {
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    named.unwrap_or(uid)
+}
+
+/// Returns the bytes of a path.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere a path may have no bytes to keep")]
+pub(super) fn path_bytes(path: &Path) -> Option<&[u8]> {
+    Some(path.as_os_str().as_bytes())
+}
+
+/// Makes a path of bytes.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere bytes may be no path")]
+pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
+    Some(PathBuf::from(OsString::from_vec(bytes)))
+}
