@@ -230,6 +230,7 @@ mod tests {
             services: vec![ProjectService { name: "web & co".to_owned(), container_name: None, host_network: false }],
             mappings: vec![mapping],
             warnings: Vec::new(),
+            edit_warnings: Vec::new(),
         }
     }
 

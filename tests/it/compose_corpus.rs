@@ -1,8 +1,5 @@
 //! Every compose file of public projects: each published port is moved alone, and nothing else may change.
 
-#![expect(clippy::print_stdout, reason = "the table of the corpus is what this test is read for")]
-#![expect(clippy::indexing_slicing, reason = "a test may panic where the bytes are not as they must be")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
