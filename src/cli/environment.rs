@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(lang("scan", &zh), Lang::ZhCn);
         assert_eq!(lang("scan --lang en", &zh), Lang::En);
         assert_eq!(lang("--lang=zh-CN nonsense", &[]), Lang::ZhCn);
-        assert_eq!(lang("supervise -- --lang zh-CN", &[]), Lang::En);
+        assert_eq!(lang("logs -- --lang zh-CN", &[]), Lang::En);
         assert_eq!(lang("scan", &[("LC_ALL", "C"), ("LANG", "zh_CN.UTF-8")]), Lang::En);
         assert_eq!(lang("scan", &[("LC_ALL", ""), ("LC_MESSAGES", "zh_CN"), ("LANG", "en_US")]), Lang::ZhCn);
         assert_eq!(lang("scan", &[("PORTWRIGHT_LANG", "zh-CN"), ("LC_ALL", "en_US.UTF-8")]), Lang::ZhCn);

@@ -1,27 +1,27 @@
-//! Questions: asked only when stdin and stderr are terminals, answered by keys, and left in order when interrupted.
+//! Questions: asked only when stdin and stderr are terminals, and left with a sane terminal when interrupted.
 //!
-//! Choices are numbered lines and one answer line that is rewritten in place: nothing else on the screen moves, so it
-//! reads well through a screen reader, in a narrow window, and in Chinese. Keys come from `console`; dialoguer, which
-//! is made of it, swallows Ctrl-D and hides the cursor.
+//! dialoguer asks; this room gives it its words and looks, and sees to signals. dialoguer counts line feeds to know
+//! how much to erase, so nothing that it erases may be wider than the terminal.
 
+use std::cell::Cell;
+use std::fmt::{self, Write};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
-use console::{Key, Term};
+use console::Term;
+use dialoguer::theme::Theme;
+use dialoguer::{Confirm, Input, Select};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::escape;
 use super::interrupt::{Interrupt, interrupted};
-use super::output::{Paint, Talk};
+use super::output::{Paint, Talk, write_err};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::terminal::RawTerminal;
+use crate::host::Waker;
 use crate::model::Port;
 use crate::words::prompt::PromptWords;
 use crate::words::{Message, Say};
-
-/// Longest answer that can be typed, in characters: far above any port or word to confirm with.
-const ANSWER_MAX: usize = 64;
-
-/// What Ctrl-D sends while the terminal is raw.
-const END_OF_TRANSMISSION: char = '\u{4}';
 
 /// A conflict that a person decides about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +68,11 @@ pub trait Prompter {
     fn typed_confirmation(&mut self, question: &Message, word: &str) -> Result<bool>;
 }
 
-/// How long a wait for a key may not notice a signal that landed on another thread.
+/// How long an open question may not notice a signal that landed on another thread, or between two keys.
 const SIGNAL_NOTICED_AFTER: Duration = Duration::from_millis(50);
+
+/// What stands before a line to type on.
+const INPUT_MARK: &str = "> ";
 
 /// A person at the terminal.
 #[derive(Debug)]
@@ -78,8 +81,15 @@ pub struct Person<'a> {
     interrupt: &'a Interrupt,
 }
 
+/// A line of the menu.
+struct Choice {
+    /// `None` for a port that is typed in.
+    answer: Option<Answer>,
+    text: PromptWords,
+}
+
 impl<'a> Person<'a> {
-    /// Makes the person that `talk` speaks with.
+    /// Makes the person that `talk` speaks with; `interrupt` must be installed, or Ctrl-C ends the process at once.
     #[must_use]
     pub const fn new(talk: &'a Talk, interrupt: &'a Interrupt) -> Self {
         Self { talk, interrupt }
@@ -90,205 +100,70 @@ impl<'a> Person<'a> {
         if self.talk.can_ask() { Ok(()) } else { Err(Error::new(ErrorKind::Usage, problem).hint(hint)) }
     }
 
-    /// Asks, and leaves the terminal as a shell expects it, whatever the question comes to.
-    fn ask<T>(&self, question: impl FnOnce(&Asking<'_>) -> Result<T>) -> Result<T> {
-        let terminal = Term::stderr();
-        let raw = RawTerminal::enter().map_err(|_| interrupted())?;
-        let asking = Asking { talk: self.talk, interrupt: self.interrupt, terminal, raw };
-        let result = question(&asking);
-        if result.is_err() {
+    /// Asks, and shows the cursor again when a signal, Ctrl-C or a terminal that has gone ends the question: all of
+    /// them mean the same.
+    fn ask<T>(&self, question: impl FnOnce() -> dialoguer::Result<T>) -> Result<T> {
+        self.interrupt.check()?;
+        let waker = Waker::of_this_thread();
+        let asked = thread::scope(|scope| {
+            let (open, closed) = mpsc::channel::<()>();
+            scope.spawn(move || {
+                while closed.recv_timeout(SIGNAL_NOTICED_AFTER) == Err(RecvTimeoutError::Timeout) {
+                    if self.interrupt.requested() {
+                        waker.wake();
+                    }
+                }
+            });
+            let asked = question();
+            drop(open);
+            asked
+        });
+        let answer = asked.map_err(|_| interrupted()).and_then(|answer| self.interrupt.check().map(|()| answer));
+        if answer.is_err() {
+            let terminal = Term::stderr();
             // The terminal may have gone; then nothing is left to put in order.
-            let _ = asking.terminal.write_line("").and_then(|()| asking.terminal.show_cursor());
+            let _ = terminal.write_line("").and_then(|()| terminal.show_cursor());
         }
-        result
-    }
-}
-
-/// A question while it is open.
-struct Asking<'a> {
-    talk: &'a Talk,
-    interrupt: &'a Interrupt,
-    terminal: Term,
-    raw: RawTerminal,
-}
-
-/// A line of the menu.
-struct Choice {
-    /// `None` for a port that is typed in.
-    answer: Option<Answer>,
-    text: PromptWords,
-}
-
-impl Asking<'_> {
-    fn write(&self, text: &str) -> Result<()> {
-        self.terminal.write_str(text).map_err(|_| interrupted())
+        answer
     }
 
     fn say(&self, words: &impl Say) -> String {
         escape::lines(&words.say(self.talk.lang)).into_owned()
     }
 
-    /// Waits for a key. Signals, Ctrl-C, Ctrl-D and a terminal that has gone all mean the same: stop.
-    fn key(&self) -> Result<Key> {
-        loop {
-            self.interrupt.check()?;
-            if !self.raw.has_input(SIGNAL_NOTICED_AFTER).map_err(|_| interrupted())? {
-                continue;
-            }
-            return match self.terminal.read_key_raw() {
-                Ok(Key::CtrlC | Key::Char(END_OF_TRANSMISSION)) | Err(_) => Err(interrupted()),
-                Ok(key) => Ok(key),
-            };
-        }
-    }
-
-    fn menu(question: &ConflictQuestion) -> Vec<Choice> {
-        let keep = PromptWords::Keep { port: question.wanted.get() };
-        let mut menu = vec![
-            Choice { answer: None, text: PromptWords::Manual },
-            Choice { answer: Some(Answer::Keep), text: keep },
-            Choice { answer: Some(Answer::Abort), text: PromptWords::Abort },
-        ];
-        if let Some(port) = question.suggested {
-            let text = PromptWords::Automatic { port: port.get() };
-            menu.insert(0, Choice { answer: Some(Answer::Automatic), text });
-            if question.others > 0 {
-                let text = PromptWords::AutomaticForAll { others: question.others };
-                menu.push(Choice { answer: Some(Answer::AutomaticForAll), text });
-            }
-        }
-        menu
-    }
-
-    /// Lets the person pick a line: by its number or the arrow keys, then Enter. Escape and `q` stop. After a key that
-    /// means nothing, Enter agrees to nothing: the line is asked again.
-    fn pick(&self, menu: &[Choice]) -> Result<Option<Answer>> {
-        for (number, choice) in (1_usize..).zip(menu) {
-            self.write(&format!("  {number}) {}\n", self.say(&choice.text)))?;
-        }
-        let count = menu.len();
-        let mut chosen = 1;
-        let mut stray = false;
-        loop {
-            self.write(&format!("\r{}", self.say(&PromptWords::Choice { count, chosen })))?;
-            let key = self.key()?;
-            if stray && key == Key::Enter {
-                self.write("\n")?;
-                stray = false;
-                continue;
-            }
-            stray = matches!(key, Key::Char(letter) if !"jkq".contains(letter) && in_menu(letter, count).is_none());
-            match key {
-                Key::ArrowDown | Key::Tab | Key::Char('j') => chosen = chosen % count + 1,
-                Key::ArrowUp | Key::BackTab | Key::Char('k') => chosen = (chosen + count - 2) % count + 1,
-                Key::Char(letter) if in_menu(letter, count).is_some() => {
-                    chosen = in_menu(letter, count).unwrap_or(chosen);
-                }
-                Key::Enter => {
-                    self.write("\n")?;
-                    return Ok(menu.get(chosen - 1).and_then(|choice| choice.answer));
-                }
-                Key::Escape | Key::Char('q') => {
-                    self.write("\n")?;
-                    return Ok(Some(Answer::Abort));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Lets the person type a line; `None` after Escape.
-    fn line(&self, question: &str) -> Result<Option<String>> {
-        self.write(question)?;
-        let mut typed = String::new();
-        loop {
-            match self.key()? {
-                Key::Enter => {
-                    self.write("\n")?;
-                    return Ok(Some(typed));
-                }
-                Key::Escape => {
-                    self.write("\n")?;
-                    return Ok(None);
-                }
-                Key::Backspace => {
-                    if let Some(letter) = typed.pop() {
-                        self.terminal.clear_chars(columns(letter)).map_err(|_| interrupted())?;
-                    }
-                }
-                Key::Char(letter) if !letter.is_control() && typed.chars().count() < ANSWER_MAX => {
-                    typed.push(letter);
-                    self.write(letter.encode_utf8(&mut [0; 4]))?;
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Asks for a port until one passes the check; `None` when the person goes back with Escape.
-    fn manual(&self, judge: Judge<'_>) -> Result<Option<Port>> {
-        let question = self.say(&PromptWords::PortQuestion);
-        loop {
-            let Some(typed) = self.line(&question)? else { return Ok(None) };
-            match judge(typed.trim()) {
-                Ok(port) => return Ok(Some(port)),
-                Err(reason) => {
-                    let refused = self.say(&PromptWords::Refused { reason: Box::new(reason) });
-                    self.write(&format!("  {}\n", self.talk.err.paint(&refused, Paint::Red)))?;
-                }
-            }
-        }
-    }
-
-    fn conflict(&self, question: &ConflictQuestion, judge: Judge<'_>) -> Result<Answer> {
-        let menu = Self::menu(question);
-        self.write(&format!("{}\n", self.talk.err.paint(&self.say(&question.what), Paint::Bold)))?;
-        loop {
-            let answer = match self.pick(&menu)? {
-                Some(answer) => Some(answer),
-                None => self.manual(judge)?.map(Answer::Manual),
-            };
-            if let Some(answer) = answer {
-                return Ok(answer);
-            }
-        }
-    }
-
-    fn yes_or_no(&self, question: &Message, default: bool) -> Result<bool> {
-        let marks = if default { PromptWords::YesByDefault } else { PromptWords::NoByDefault };
-        let asked = format!("{} {} ", self.say(question), self.say(&marks));
-        self.write(&asked)?;
-        let mut stray = false;
-        let answer = loop {
-            match self.key()? {
-                Key::Char('y' | 'Y') => break true,
-                Key::Char('n' | 'N') | Key::Escape => break false,
-                Key::Enter if stray => {
-                    stray = false;
-                    self.write(&format!("\n{asked}"))?;
-                }
-                Key::Enter => break default,
-                Key::Char(_) => stray = true,
-                _ => {}
-            }
-        };
-        self.write(&format!("{}\n", self.say(if answer { &PromptWords::Yes } else { &PromptWords::No })))?;
-        Ok(answer)
-    }
-
-    fn word(&self, question: &Message, word: &str) -> Result<bool> {
-        self.write(&format!("{}\n", self.say(question)))?;
-        let typed = self.line(&self.say(&PromptWords::TypeToConfirm { word: word.to_owned() }))?;
-        Ok(typed.is_some_and(|typed| typed.trim() == word))
+    /// Asks for a port until one passes the check.
+    fn manual(&self, judge: Judge<'_>) -> Result<Port> {
+        let passed = Cell::new(None);
+        let theme = Plain(self.talk);
+        let input = Input::<String>::with_theme(&theme)
+            .with_prompt(self.say(&PromptWords::PortQuestion))
+            .allow_empty(true)
+            .validate_with(|typed: &String| {
+                let port = judge(typed.trim());
+                port.map(|port| passed.set(Some(port)))
+                    .map_err(|reason| self.say(&PromptWords::Refused { reason: Box::new(reason) }))
+            });
+        self.ask(|| input.interact_text())?;
+        passed.get().ok_or_else(interrupted)
     }
 }
 
-fn in_menu(letter: char, count: usize) -> Option<usize> {
-    letter.to_digit(10).and_then(|digit| usize::try_from(digit).ok()).filter(|number| (1..=count).contains(number))
-}
-
-fn columns(letter: char) -> usize {
-    unicode_width::UnicodeWidthChar::width(letter).unwrap_or(0)
+fn menu(question: &ConflictQuestion) -> Vec<Choice> {
+    let keep = PromptWords::Keep { port: question.wanted.get() };
+    let mut menu = vec![
+        Choice { answer: None, text: PromptWords::Manual },
+        Choice { answer: Some(Answer::Keep), text: keep },
+        Choice { answer: Some(Answer::Abort), text: PromptWords::Abort },
+    ];
+    if let Some(port) = question.suggested {
+        let text = PromptWords::Automatic { port: port.get() };
+        menu.insert(0, Choice { answer: Some(Answer::Automatic), text });
+        if question.others > 0 {
+            let text = PromptWords::AutomaticForAll { others: question.others };
+            menu.push(Choice { answer: Some(Answer::AutomaticForAll), text });
+        }
+    }
+    menu
 }
 
 impl Prompter for Person<'_> {
@@ -297,18 +172,119 @@ impl Prompter for Person<'_> {
             PromptWords::CannotAskAboutConflict { question: Box::new(question.what.clone()) },
             PromptWords::AnswerConflictByFlag { name: question.name.clone() },
         )?;
-        self.ask(|asking| asking.conflict(question, judge))
+        write_err(&self.talk.err.paint(&self.say(&question.what), Paint::Bold));
+        let menu = menu(question);
+        let theme = Plain(self.talk);
+        let select = Select::with_theme(&theme)
+            .with_prompt(self.say(&PromptWords::Choose))
+            .items(menu.iter().map(|choice| self.say(&choice.text)))
+            .default(0);
+        match self.ask(|| select.interact_opt())?.and_then(|chosen| menu.get(chosen)) {
+            Some(Choice { answer: Some(answer), .. }) => Ok(*answer),
+            Some(Choice { answer: None, .. }) => self.manual(judge).map(Answer::Manual),
+            None => Ok(Answer::Abort),
+        }
     }
 
     fn confirm(&mut self, question: &Message, default: bool) -> Result<bool> {
         self.must_be_there(PromptWords::CannotConfirm, PromptWords::ConfirmByFlag)?;
-        self.ask(|asking| asking.yes_or_no(question, default))
+        let mut question = self.say(question);
+        let marks = marks(default).say(self.talk.lang);
+        if question.contains('\n') || question.width() + marks.width() + 2 > columns() {
+            write_err(&question);
+            question.clear();
+        }
+        let theme = Plain(self.talk);
+        let confirm = Confirm::with_theme(&theme).with_prompt(question).default(default);
+        Ok(self.ask(|| confirm.interact_opt())?.unwrap_or(false))
     }
 
     fn typed_confirmation(&mut self, question: &Message, word: &str) -> Result<bool> {
         self.must_be_there(PromptWords::CannotConfirm, PromptWords::ConfirmOnTerminal)?;
-        self.ask(|asking| asking.word(question, word))
+        write_err(&self.say(question));
+        write_err(&self.say(&PromptWords::TypeToConfirm { word: word.to_owned() }));
+        let theme = Plain(self.talk);
+        let input = Input::<String>::with_theme(&theme).with_prompt(INPUT_MARK).allow_empty(true);
+        Ok(self.ask(|| input.interact_text())?.trim() == word)
     }
+}
+
+/// How questions look: plain ASCII marks, the catalogue's words, and colour only where the voice has it.
+struct Plain<'a>(&'a Talk);
+
+impl Plain<'_> {
+    /// Writes a yes-or-no question, which may stand on a line above already, and what follows it.
+    fn confirm_line(&self, f: &mut dyn Write, prompt: &str, end: &PromptWords) -> fmt::Result {
+        let space = if prompt.is_empty() { "" } else { " " };
+        write!(f, "{prompt}{space}{}", end.say(self.0.lang))
+    }
+}
+
+impl Theme for Plain<'_> {
+    fn format_prompt(&self, f: &mut dyn Write, prompt: &str) -> fmt::Result {
+        f.write_str(prompt)
+    }
+
+    fn format_error(&self, f: &mut dyn Write, error: &str) -> fmt::Result {
+        f.write_str(&self.0.err.paint(&fold(error, columns()), Paint::Red))
+    }
+
+    fn format_confirm_prompt(&self, f: &mut dyn Write, prompt: &str, default: Option<bool>) -> fmt::Result {
+        self.confirm_line(f, prompt, &marks(default.unwrap_or_default()))?;
+        f.write_char(' ')
+    }
+
+    fn format_confirm_prompt_selection(&self, f: &mut dyn Write, prompt: &str, answer: Option<bool>) -> fmt::Result {
+        let answer = if answer.unwrap_or_default() { PromptWords::Yes } else { PromptWords::No };
+        self.confirm_line(f, prompt, &answer)
+    }
+
+    fn format_input_prompt(&self, f: &mut dyn Write, prompt: &str, _default: Option<&str>) -> fmt::Result {
+        f.write_str(prompt)
+    }
+
+    fn format_input_prompt_selection(&self, f: &mut dyn Write, prompt: &str, typed: &str) -> fmt::Result {
+        write!(f, "{prompt}{typed}")
+    }
+
+    fn format_select_prompt_selection(&self, f: &mut dyn Write, _prompt: &str, chosen: &str) -> fmt::Result {
+        self.format_select_prompt_item(f, chosen, true)
+    }
+
+    fn format_select_prompt_item(&self, f: &mut dyn Write, text: &str, active: bool) -> fmt::Result {
+        if active {
+            f.write_str(&self.0.err.paint(&format!("{INPUT_MARK}{text}"), Paint::Cyan))
+        } else {
+            write!(f, "  {text}")
+        }
+    }
+}
+
+const fn marks(default: bool) -> PromptWords {
+    if default { PromptWords::YesByDefault } else { PromptWords::NoByDefault }
+}
+
+fn columns() -> usize {
+    usize::from(Term::stderr().size().1)
+}
+
+/// Breaks lines where the terminal would.
+fn fold(text: &str, columns: usize) -> String {
+    let mut folded = String::with_capacity(text.len());
+    let mut used = 0;
+    for letter in text.chars() {
+        let width = letter.width().unwrap_or(0);
+        if letter == '\n' {
+            used = 0;
+        } else if used + width > columns {
+            folded.push('\n');
+            used = width;
+        } else {
+            used += width;
+        }
+        folded.push(letter);
+    }
+    folded
 }
 
 /// Answers given beforehand, for tests.
@@ -387,6 +363,7 @@ pub(crate) mod scripted {
 mod tests {
     use super::scripted::{Reply, Script};
     use super::*;
+    use crate::words::Lang;
     use crate::words::cli::CliWords;
 
     fn question(suggested: Option<u16>, others: usize) -> ConflictQuestion {
@@ -399,19 +376,36 @@ mod tests {
         }
     }
 
-    fn menu(question: &ConflictQuestion) -> Vec<String> {
-        Asking::menu(question).iter().map(|choice| choice.text.say(crate::words::Lang::En)).collect()
+    fn lines(question: &ConflictQuestion) -> Vec<String> {
+        menu(question).iter().map(|choice| choice.text.say(Lang::En)).collect()
     }
 
     #[test]
     fn the_menu_offers_only_what_is_possible() {
         let four = ["automatic: use 8001", "manual: type a port", "keep 8000", "stop and change nothing"];
-        assert_eq!(menu(&question(Some(8001), 0)), four);
-        assert_eq!(menu(&question(None, 2)), &four[1..]);
-        assert_eq!(
-            menu(&question(Some(8001), 2)).last().map(String::as_str),
-            Some("automatic, also for the 2 that follow")
-        );
+        assert_eq!(lines(&question(Some(8001), 0)), four);
+        assert_eq!(lines(&question(None, 2)), &four[1..]);
+        assert_eq!(lines(&question(Some(8001), 2)).last().map(String::as_str), Some("automatic for this and 2 more"));
+    }
+
+    /// dialoguer counts the bytes of a choice, without the mark before it, to know how many lines it takes.
+    #[test]
+    fn each_choice_fits_a_terminal_of_40_columns() {
+        let menu = menu(&ConflictQuestion { wanted: Port::new(65535).expect("a port"), ..question(Some(65535), 999) });
+        for lang in [Lang::En, Lang::ZhCn] {
+            let prompts = menu.iter().map(|choice| choice.text.say(lang)).chain([PromptWords::Choose.say(lang)]);
+            for text in prompts {
+                assert!(text.len() <= 38, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_is_folded_by_its_width_and_keeps_its_own_lines() {
+        assert_eq!(fold("abcdef", 4), "abcd\nef");
+        assert_eq!(fold("abcd", 4), "abcd");
+        assert_eq!(fold("ab\ncdef", 4), "ab\ncdef");
+        assert_eq!(fold("a端口号", 4), "a端\n口号");
     }
 
     #[test]

@@ -117,7 +117,8 @@ pub fn sarif(findings: &Findings<'_>) -> serde_json::Value {
     let rules: Vec<_> = states
         .iter()
         .map(|state| {
-            json!({"id": format!("port-{}", state.name()), "shortDescription": {"text": format!("Port: {}", state.say(findings.lang))}})
+            let text = format!("Port: {}", state.say(findings.lang));
+            json!({"id": format!("port-{}", state.name()), "shortDescription": {"text": text}})
         })
         .collect();
     let bad = findings.rows().filter(|(binding, _)| level(binding.state) != Level::Fine);
@@ -232,6 +233,7 @@ mod tests {
             services: vec![ProjectService { name: "web & co".to_owned(), container_name: None, host_network: false }],
             mappings: vec![mapping],
             warnings: Vec::new(),
+            edit_warnings: Vec::new(),
         }
     }
 

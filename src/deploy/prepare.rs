@@ -82,6 +82,9 @@ pub fn prepare(
     create_fresh(&loaded, &snapshot, &mut edits);
     let mut warnings = loaded.project.warnings.clone();
     warnings.extend(ports.warnings.iter().cloned());
+    if !ports.moves.is_empty() {
+        warnings.extend(loaded.project.edit_warnings.iter().cloned());
+    }
     warnings.extend(notes);
     Ok(Planned { loaded, ports, edits, after, uses, warnings })
 }

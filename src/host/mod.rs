@@ -10,8 +10,8 @@ mod process;
 mod rules;
 mod signals;
 mod sockets;
-pub mod terminal;
 mod tool;
+mod waker;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -36,3 +36,4 @@ pub use process::{ProcessMark, detach, kill, terminate};
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};
+pub use waker::Waker;

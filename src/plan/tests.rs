@@ -52,6 +52,7 @@ fn project(mappings: Vec<Mapping>) -> Project {
         services,
         mappings,
         warnings: Vec::new(),
+        edit_warnings: Vec::new(),
     }
 }
 

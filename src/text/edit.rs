@@ -76,7 +76,8 @@ pub fn edit(request: &EditRequest<'_>) -> Result<Edited> {
     match style {
         EditStyle::InPlace => {
             let files = in_place(&before, request.snapshot, &goals)?;
-            proof::project(&before, &goals, request.request, &with_edits(request.snapshot, &files))?;
+            let after = with_edits(request.snapshot, &files);
+            proof::project(&before, &goals, request.request, (request.snapshot, &after))?;
             Ok(Edited { files, notes: Vec::new() })
         }
         EditStyle::Override => overriding::edit(&before, request, &goals),

@@ -9,15 +9,15 @@ catalogue! {
         Manual => "manual: type a port", "手动：输入端口";
         Keep { port: u16 } => "keep {port}", "保留 {port}";
         Abort => "stop and change nothing", "停止，不做任何修改";
-        AutomaticForAll { others: usize } => "automatic, also for the {others} that follow", "自动，其余 {others} 个冲突也一样";
-        Choice { count: usize, chosen: usize } => "Choice (1-{count}): {chosen}", "请选择（1-{count}）：{chosen}";
+        AutomaticForAll { others: usize } => "automatic for this and {others} more", "自动，其余 {others} 个也一样";
+        Choose => "Choose with arrow keys and Enter:", "用方向键和回车选择：";
         PortQuestion => "Port: ", "端口：";
         Refused { reason: Box<Message> } => "refused: {reason}", "不可用：{reason}";
         YesByDefault => "[Y/n]", "[Y/n]";
         NoByDefault => "[y/N]", "[y/N]";
         Yes => "yes", "是";
         No => "no", "否";
-        TypeToConfirm { word: String } => "Type {word} to confirm: ", "输入 {word} 以确认：";
+        TypeToConfirm { word: String } => "Type {word} to confirm:", "输入 {word} 以确认：";
 
         Interrupted => "interrupted; nothing was changed", "已中断，未做任何修改";
         CannotAskAboutConflict { question: Box<Message> } =>

@@ -46,9 +46,10 @@ fn the_flags_of_the_contract_are_all_there() {
         ),
         ("check", "--file --env-file --profile --instance --range --strict --format --report"),
         ("scan", "--range --free --protocol --process --watch --interval"),
-        ("undo", "--yes"),
-        ("logs", "--follow --tail"),
-        ("down", "--yes"),
+        ("undo", "--yes -f, --file --env-file --profile --instance"),
+        ("status", "-f, --file --env-file --profile --instance"),
+        ("logs", "-f, --follow --tail --file --env-file --profile --instance"),
+        ("down", "--yes -f, --file --env-file --profile --instance"),
         ("tunnel server", "--config --env-file"),
     ];
     for (verb, flags) in flags {

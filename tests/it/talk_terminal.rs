@@ -1,15 +1,17 @@
 //! Questions on a real terminal: this test binary is started again in a pseudo-terminal, where it plays a role.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio, exit};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use expectrl::process::unix::WaitStatus;
 use expectrl::session::{OsSession, Session};
 use expectrl::{Eof, Expect as _};
 use portwright::cli::progress::Progress;
-use portwright::cli::prompt::{ConflictQuestion, Person, Prompter};
+use portwright::cli::prompt::{ConflictQuestion, Judge, Person, Prompter};
 use portwright::cli::{Arguments, Environment, Interrupt, Talk};
 use portwright::error::Result;
 use portwright::model::Port;
@@ -18,6 +20,12 @@ use portwright::words::{Lang, Message};
 
 /// The variable that makes the test `role` act.
 const ROLE: &str = "PORTWRIGHT_IT_ROLE";
+
+/// The file into which a role writes its exit code, when it is set.
+const TOLD: &str = "PORTWRIGHT_IT_TOLD";
+
+/// The role whose terminal the role `closing` closes.
+const CLOSED_ROLE: &str = "PORTWRIGHT_IT_CLOSED_ROLE";
 
 /// How long anything may take on a machine that compiles beside the test.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -29,33 +37,48 @@ const CURSOR_SHOWN: &str = "\x1b[?25h";
 #[test]
 fn role() {
     let Ok(role) = std::env::var(ROLE) else { return };
+    if role == "closing" {
+        close_a_terminal();
+    }
     let environment = Environment::of_this_process();
     let lang = environment.lang(&[]);
     let arguments = Arguments::try_parse_from(["portwright", "scan"]).expect("a command line");
     let talk = Talk::new(lang, &arguments.global, &environment);
     let interrupt = Interrupt::install();
     let terminal_before = terminal_settings();
-    let result = ask(&role, &talk, &mut Person::new(&talk, &interrupt));
+    let result = ask(&role, &talk, &interrupt);
     let sane = terminal_before == terminal_settings();
     match result {
         Ok(answer) => {
-            tell(&format!("answer {answer} sane {sane}"));
-            exit(0);
+            tell(&format!("answer {answer} sane {sane}"), 0);
         }
         Err(error) => {
             talk.error(&error, "scan");
-            tell(&format!("sane {sane}"));
-            exit(i32::from(error.kind().exit_code()));
+            tell(&format!("sane {sane}"), error.kind().exit_code());
         }
     }
 }
 
-/// Tells the test; without a panic when the terminal has gone.
-fn tell(text: &str) {
+/// Tells the test, without a panic when the terminal has gone, and ends.
+fn tell(text: &str, code: u8) -> ! {
     let _ = writeln!(std::io::stdout(), "{text}");
+    if let Some(told) = std::env::var_os(TOLD) {
+        let begun = PathBuf::from(&told).with_extension("begun");
+        std::fs::write(&begun, code.to_string()).and_then(|()| std::fs::rename(begun, told)).expect("it is told");
+    }
+    exit(i32::from(code));
 }
 
-fn ask(role: &str, talk: &Talk, person: &mut Person<'_>) -> Result<String> {
+/// Opens a terminal with a question in it, and ends with the terminal open: the system closes it.
+fn close_a_terminal() -> ! {
+    let role = std::env::var(CLOSED_ROLE).expect("a role");
+    let (_, shown) = QUESTIONS.into_iter().find(|(name, _)| *name == role).expect("a question");
+    let _terminal = Terminal::open_at(&role, shown);
+    exit(0);
+}
+
+fn ask(role: &str, talk: &Talk, interrupt: &Interrupt) -> Result<String> {
+    let person = &mut Person::new(talk, interrupt);
     let what = Message::from(CliWords::EngineChooses);
     match role {
         "progress" => Ok(work(talk)),
@@ -65,7 +88,13 @@ fn ask(role: &str, talk: &Talk, person: &mut Person<'_>) -> Result<String> {
             let wanted = Port::new(8000).expect("a port");
             let question =
                 ConflictQuestion { what, name: "web:80".into(), wanted, suggested: Port::new(8001), others: 2 };
-            person.choose(&question, &judge).map(|answer| format!("{answer:?}"))
+            // As if a signal came while nothing waits for a key.
+            let between = |_: &str| {
+                interrupt.flag().store(true, Ordering::SeqCst);
+                Err(CliWords::WantsPort.into())
+            };
+            let judge: Judge<'_> = if role == "between" { &between } else { &judge };
+            person.choose(&question, judge).map(|answer| format!("{answer:?}"))
         }
     }
 }
@@ -113,6 +142,16 @@ impl Terminal {
         Self(session)
     }
 
+    /// Opens a terminal in which the question of `role` is open, which shows as `shown`.
+    fn open_at(role: &str, shown: &str) -> Self {
+        let mut terminal = Self::open(role, Lang::En);
+        if ["manual", "between"].contains(&role) {
+            terminal.sees(LAST_CHOICE).types(&[DOWN]).sees("> manual").sees(LAST_CHOICE).types(&["\r"]);
+        }
+        terminal.sees(shown);
+        terminal
+    }
+
     fn sees(&mut self, text: &str) -> &mut Self {
         self.0.expect(text).unwrap_or_else(|error| panic!("{text:?} did not appear: {error}"));
         self
@@ -142,51 +181,51 @@ impl Terminal {
     }
 }
 
+const UP: &str = "\x1b[A";
+const DOWN: &str = "\x1b[B";
+
+/// The last line of the menu: once it is there, the menu is.
+const LAST_CHOICE: &str = "automatic for this and 2 more";
+
 #[test]
-fn each_choice_is_reached_by_its_number_and_by_the_arrow_keys() {
-    let down = "\x1b[B";
-    let cases: [(&[&str], &str); 9] = [
-        (&["\r"], "Automatic"),
-        (&["1", "\r"], "Automatic"),
-        (&["3", "\r"], "Keep"),
-        (&[down, down, "\r"], "Keep"),
-        (&["4", "\r"], "Abort"),
-        (&["q"], "Abort"),
-        (&["\x1b[A", "\r"], "AutomaticForAll"),
-        (&["5", "\r"], "AutomaticForAll"),
-        (&["9", "0", "x", "\r"], "Automatic"),
+fn each_choice_is_reached_by_the_arrow_keys() {
+    let cases: [(&[&str], &str, &str); 5] = [
+        (&[], "\r", "Automatic"),
+        (&["> manual", "> keep 8000"], "\r", "Keep"),
+        (&["> manual", "> keep 8000", "> stop and change nothing"], "\r", "Abort"),
+        (&[], "q", "Abort"),
+        (&[], "\x1b", "Abort"),
     ];
-    for (keys, answer) in cases {
-        let mut terminal = Terminal::open("choose", Lang::En);
-        terminal.sees("1) automatic: use 8001").sees("4) stop and change nothing").sees("Choice (1-5): 1");
-        terminal.types(keys).sees(&format!("answer {answer} sane true")).ends_with(0);
+    for (marks, last, answer) in cases {
+        let mut terminal = Terminal::open_at("choose", LAST_CHOICE);
+        for mark in marks {
+            terminal.types(&[DOWN]).sees(mark).sees(LAST_CHOICE);
+        }
+        terminal.types(&[last]).sees(CURSOR_SHOWN).sees(&format!("answer {answer} sane true")).ends_with(0);
     }
+    let mut terminal = Terminal::open("choose", Lang::En);
+    terminal.sees("chosen by the engine").sees("> automatic: use 8001").sees(LAST_CHOICE).types(&[UP]);
+    terminal.sees(&format!("> {LAST_CHOICE}")).types(&["\r"]).sees("answer AutomaticForAll sane true").ends_with(0);
 }
 
 #[test]
 fn a_typed_port_is_refused_with_its_reason_until_it_will_do() {
     let mut terminal = Terminal::open("choose", Lang::En);
-    terminal.sees("Choice (1-5): 1").types(&["2", "\r"]);
+    terminal.sees(LAST_CHOICE).types(&[DOWN]).sees("> manual").sees(LAST_CHOICE).types(&["\r"]);
     terminal.sees("Port: ").types(&["7", "0", "0", "0", "0", "\r"]);
     terminal.sees("refused: a port is a whole number from 1 to 65535");
+    terminal.sees("Port: ").types(&["\r"]).sees("refused: a port is a whole number from 1 to 65535");
     terminal.sees("Port: ").types(&["8", "0", "8", "1", "\r"]).sees("refused: there is no command `taken`");
-    terminal.sees("Port: ").types(&["9", "0", "1", "\x7f", "0", "0", "\r"]);
+    terminal.sees("Port: ").types(&["9", "0", "0", "0", "\r"]);
     terminal.sees("answer Manual(Port(9000)) sane true").ends_with(0);
 }
 
 #[test]
-fn escape_leads_from_the_port_back_to_the_choice() {
-    let mut terminal = Terminal::open("choose", Lang::En);
-    terminal.sees("Choice (1-5): 1").types(&["2", "\r"]).sees("Port: ").types(&["\x1b"]);
-    terminal.sees("Choice (1-5): 1").types(&["3", "\r"]).sees("answer Keep sane true").ends_with(0);
-}
-
-#[test]
 fn a_confirmation_takes_yes_no_and_its_default() {
-    for (keys, answer) in [("y", "yes"), ("N", "no"), ("\r", "yes"), ("\x1b", "no")] {
+    for (key, answer) in [("y", "yes"), ("N", "no"), ("\r", "yes"), ("\x1b", "no")] {
         let mut terminal = Terminal::open("confirm", Lang::En);
-        terminal.sees("[Y/n] ").types(&[keys]).sees(answer);
-        terminal.sees(&format!("answer {} sane true", answer == "yes")).ends_with(0);
+        terminal.sees("chosen by the engine [Y/n] ").types(&[key]).sees(&format!("chosen by the engine {answer}"));
+        terminal.sees(CURSOR_SHOWN).sees(&format!("answer {} sane true", answer == "yes")).ends_with(0);
     }
 }
 
@@ -194,7 +233,7 @@ fn a_confirmation_takes_yes_no_and_its_default() {
 fn a_typed_confirmation_wants_the_exact_words() {
     for (words, answer) in [("kill nginx", true), ("yes", false), ("", false)] {
         let mut terminal = Terminal::open("word", Lang::En);
-        terminal.sees("Type kill nginx to confirm: ").types(&[words, "\r"]);
+        terminal.sees("Type kill nginx to confirm:").sees("> ").types(&[words, "\r"]);
         terminal.sees(&format!("answer {answer} sane true")).ends_with(0);
     }
 }
@@ -202,39 +241,60 @@ fn a_typed_confirmation_wants_the_exact_words() {
 #[test]
 fn the_questions_are_asked_in_chinese() {
     let mut terminal = Terminal::open("choose", Lang::ZhCn);
-    terminal.sees("1) 自动：改用 8001").sees("2) 手动：输入端口").sees("3) 保留 8000").sees("4) 停止，不做任何修改");
-    terminal.sees("请选择（1-5）：1").types(&["2", "\r"]).sees("端口：").types(&["x", "\r"]);
-    terminal.sees("不可用：端口应为 1 到 65535 之间的整数").sees("端口：").types(&["端", "\x7f", "9000", "\r"]);
-    terminal.sees("answer Manual(Port(9000)) sane true").ends_with(0);
+    terminal.sees("用方向键和回车选择：").sees("> 自动：改用 8001").sees("手动：输入端口").sees("保留 8000");
+    terminal.sees("停止，不做任何修改").sees("自动，其余 2 个也一样");
+    terminal.types(&[DOWN]).sees("> 手动：输入端口").sees("也一样").types(&["\r"]);
+    terminal.sees("端口：").types(&["x", "\r"]).sees("不可用：端口应为 1 到 65535 之间的整数");
+    terminal.sees("端口：").types(&["9000", "\r"]).sees("answer Manual(Port(9000)) sane true").ends_with(0);
+    let mut terminal = Terminal::open("confirm", Lang::ZhCn);
+    terminal.sees("[Y/n] ").types(&["n"]).sees("否").sees("answer false sane true").ends_with(0);
 }
 
+/// The questions: their role, and the text that shows that one is open.
+const QUESTIONS: [(&str, &str); 4] =
+    [("choose", LAST_CHOICE), ("manual", "Port: "), ("confirm", "[Y/n] "), ("word", "> ")];
+
 #[test]
-fn ctrl_c_and_ctrl_d_stop_at_every_question_and_leave_the_terminal_sane() {
-    for key in ["\x03", "\x04"] {
-        for (role, lead, last) in [
-            ("choose", &[][..], "Choice (1-5): 1"),
-            ("choose", &["2", "\r"][..], "Port: "),
-            ("confirm", &[][..], "[Y/n] "),
-            ("word", &[][..], "confirm: "),
-        ] {
-            let mut terminal = Terminal::open(role, Lang::En);
-            if !lead.is_empty() {
-                terminal.sees("Choice (1-5): 1").types(lead);
-            }
-            terminal.sees(last).types(&[key]).sees(CURSOR_SHOWN);
+fn ctrl_c_stops_at_every_question_and_leaves_the_terminal_sane() {
+    for (role, shown) in QUESTIONS {
+        let mut terminal = Terminal::open_at(role, shown);
+        terminal.types(&["\x03"]).sees(CURSOR_SHOWN);
+        terminal.sees("interrupted; nothing was changed").sees("sane true").ends_with(130);
+    }
+}
+
+/// The role asks on a thread that is not the first: signals land on another one.
+#[test]
+fn signals_stop_at_every_question_whatever_thread_they_land_on() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        for (role, shown) in QUESTIONS {
+            let mut terminal = Terminal::open_at(role, shown);
+            terminal.is_sent(signal).sees(CURSOR_SHOWN);
             terminal.sees("interrupted; nothing was changed").sees("sane true").ends_with(130);
         }
     }
 }
 
 #[test]
-fn signals_stop_at_every_question_and_leave_the_terminal_sane() {
-    for signal in ["-INT", "-TERM", "-HUP"] {
-        for (role, last) in [("choose", "Choice (1-5): 1"), ("confirm", "[Y/n] "), ("word", "confirm: ")] {
-            let mut terminal = Terminal::open(role, Lang::En);
-            terminal.sees(last).is_sent(signal).sees(CURSOR_SHOWN);
-            terminal.sees("interrupted; nothing was changed").sees("sane true").ends_with(130);
+fn a_signal_between_two_waits_for_a_key_is_not_lost() {
+    let mut terminal = Terminal::open_at("between", "Port: ");
+    terminal.types(&["\r"]).sees("refused: ").sees("Port: ").sees(CURSOR_SHOWN);
+    terminal.sees("interrupted; nothing was changed").sees("sane true").ends_with(130);
+}
+
+#[test]
+fn a_terminal_that_is_closed_stops_at_every_question() {
+    for (role, _) in QUESTIONS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = folder.path().join("told");
+        let status = role_command("closing", Lang::En).env(CLOSED_ROLE, role).env(TOLD, &told).status();
+        assert!(status.expect("the role runs").success());
+        let deadline = Instant::now() + DEADLINE;
+        while !told.exists() {
+            assert!(Instant::now() < deadline, "{role} did not end with its terminal");
+            std::thread::yield_now();
         }
+        assert_eq!(std::fs::read_to_string(&told).expect("what the role told"), "130", "{role}");
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn edit(before: &Analysis, request: &EditRequest<'_>, goals: &[Goal<'
     let mut services: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for goal in &outside {
         if !services.contains_key(goal.service) {
-            services.insert(goal.service, port_lines(before, goal, goals)?);
+            services.insert(goal.service, port_lines(&path, before, goal, goals)?);
         }
     }
     let mut contents = current.clone();
@@ -66,12 +66,13 @@ pub(crate) fn edit(before: &Analysis, request: &EditRequest<'_>, goals: &[Goal<'
         }
         notes.push(TextWords::NoteAddFile { file: path }.into());
     }
-    proof::project(before, goals, &proved, &with_edits(request.snapshot, &files))?;
+    let after = with_edits(request.snapshot, &files);
+    proof::project(before, goals, &proved, (request.snapshot, &after))?;
     Ok(Edited { files, notes })
 }
 
 /// Returns the entries of the goal's service as they shall be, one a line.
-fn port_lines(before: &Analysis, goal: &Goal<'_>, goals: &[Goal<'_>]) -> Result<Vec<String>> {
+fn port_lines(path: &Path, before: &Analysis, goal: &Goal<'_>, goals: &[Goal<'_>]) -> Result<Vec<String>> {
     let entries = before.picture.ports.get(goal.service).map(Vec::as_slice).unwrap_or_default();
     let line = |(index, entry): (usize, &Entry)| {
         let moved = goals.iter().find(|other| other.service == goal.service && other.index == index);
@@ -79,7 +80,8 @@ fn port_lines(before: &Analysis, goal: &Goal<'_>, goals: &[Goal<'_>]) -> Result<
             let at = goal.mapping.source.clone();
             let words =
                 TextWords::OverrideHasService { file: at.file, line: at.line, service: goal.service.to_owned() };
-            Error::new(ErrorKind::Refused, words)
+            let hint = TextWords::HintEditOverride { file: path.to_owned(), service: goal.service.to_owned() };
+            Error::new(ErrorKind::Refused, words).hint(hint)
         })
     };
     entries.iter().enumerate().map(line).collect()
