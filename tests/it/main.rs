@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod compose_corpus;
 #[cfg(unix)]
+mod contract;
+#[cfg(unix)]
 mod crash;
 #[cfg(unix)]
 mod disk;
