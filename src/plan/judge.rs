@@ -336,6 +336,12 @@ fn container_holder(container: &Container) -> Holder {
     }
 }
 
+/// Names the owner of a socket.
+#[must_use]
+pub fn held_by(owner: &Owner) -> PlanWords {
+    PlanWords::Held { holder: socket_holder(owner) }
+}
+
 fn socket_holder(owner: &Owner) -> Holder {
     let compose = owner.container.as_ref().and_then(|container| container.compose.as_ref());
     let kind = match (&owner.container, owner.pid) {

@@ -19,6 +19,7 @@ catalogue! {
         EngineChooses => "the engine chooses a free port", "由容器引擎选择空闲端口";
         OwnContainer { container: String } => "held by this project's own container {container}", "由本项目自己的容器 {container} 占用";
         OwnProcess { pid: u32 } => "held by this project's own process {pid}", "由本项目自己的进程 {pid} 占用";
+        Held { holder: Holder } => "{holder}", "{holder}";
         Taken { holder: Holder } => "held by {holder}", "被 {holder} 占用";
         TakenUnseen => "a bind fails with \"address in use\", but no socket that explains it is visible to this user",
             "绑定失败（地址已被使用），但当前用户看不到占用它的套接字";
