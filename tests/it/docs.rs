@@ -66,16 +66,17 @@ fn with_ports(text: &str, first: u16) -> String {
     (0..10).fold(text.to_owned(), |text, step| text.replace(&format!("800{step}"), &(first + step).to_string()))
 }
 
-/// What a line says, without its spacing, and with every process id the same.
+/// What a line says, without its spacing, with every process id of python3 and every user the same.
 fn plain(line: &str) -> String {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let mut text = words.join(" ");
-    if let Some(at) = text.find("(pid ") {
-        let rest = text.split_off(at);
-        let end = rest.find(')').unwrap_or(rest.len());
-        text = format!("{text}(pid N{}", plain(rest.get(end..).unwrap_or_default()));
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    for at in 1..words.len() {
+        let (before, after) = words.split_at_mut(at);
+        let follows_process = matches!(before.last(), Some(&("(pid" | "python3")));
+        if let Some(word) = after.first_mut().filter(|word| follows_process && word.contains(')')) {
+            *word = word.trim_start_matches(|sign: char| sign == '(' || sign.is_ascii_digit());
+        }
     }
-    text
+    words.join(" ")
 }
 
 /// Tells whether `line` is what `pattern` shows: its parts between `…`, in their order.
