@@ -122,13 +122,16 @@ pub async fn quick_start(
 ) -> Result<Report> {
     audience.step(DeployWords::StepLook.into());
     let loaded = read_or_lay_out(&order.project, layout)?;
+    if !loaded.fresh.is_empty() {
+        let directory = loaded.project.directory.display().to_string();
+        audience.note(DeployWords::LaidOut { directory }.into());
+    }
     if order.dry_run {
         let memory = memory(dirs, &loaded.project.directory);
         let (planned, observed) = plan_once(order, loaded, memory, None, audience).await?;
         audience.plan(&planned);
         let natively = !observed.facts.own_pids.is_empty();
-        let target = launch::target(order, &planned, observed.engine, natively, audience).await;
-        let runtime = target.ok().flatten().map(|target| target.runtime());
+        let runtime = launch::foreseen(order, &planned, observed.engine, natively, audience).await;
         return Ok(report(planned, runtime, true));
     }
     if !loaded.fresh.is_empty() {

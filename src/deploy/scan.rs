@@ -40,7 +40,7 @@ const FREE_TO: u16 = 32767;
 /// # Errors
 /// The message of what made it impossible to list sockets at all.
 pub async fn scan(order: &ProjectOrder, wishes: &ScanWishes) -> Result<Scan, Message> {
-    let mut facts = observe_all(order).await.facts;
+    let mut facts = observe_all(order).await;
     let free = free_in(&mut facts, wishes);
     let sockets = match facts.sockets {
         Seen::Known(sockets) => sockets,

@@ -10,6 +10,7 @@ mod crash;
 mod disk;
 mod docker_engine;
 mod docker_fake;
+mod docs;
 mod dotenv_corpus;
 mod host;
 mod quick_start;
