@@ -402,7 +402,8 @@ fn without_a_terminal_nothing_is_ever_waited_for() {
     ] {
         let started = Instant::now();
         sandbox.run(arguments).expect_code(code);
-        assert!(started.elapsed() < Duration::from_secs(2), "{arguments:?}");
+        // Far above what a loaded machine needs, far below a person's patience: a wait would last for ever.
+        assert!(started.elapsed() < Duration::from_secs(30), "{arguments:?}");
     }
     assert_eq!(sandbox.contents(), before);
 }
