@@ -306,7 +306,9 @@ impl Chooser<'_> {
         if has_fixed_meaning(wanted) {
             return Err(fixed_meaning(self.project, self.facts, lead, wanted));
         }
-        let sticky = self.facts.sticky.get(&sticky_name(mapping)).copied().filter(|port| self.would_do(lead, *port));
+        let in_range = |port: &Port| self.wishes.range.is_none_or(|range| range.contains(*port));
+        let chosen_before = self.facts.sticky.get(&sticky_name(mapping)).copied().filter(in_range);
+        let sticky = chosen_before.filter(|port| self.would_do(lead, *port));
         if let Some(port) = sticky {
             return Ok(port);
         }
