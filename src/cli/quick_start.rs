@@ -13,7 +13,7 @@ use super::prompt::{Answer, ConflictQuestion, Person, Prompter};
 use super::{Ending, Environment, Talk, diff, runtime, table, wishes};
 use crate::deploy::{self, Audience, Order, Planned, Report};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Binding, Mapping, MappingId, Port, Project};
+use crate::model::{Binding, Mapping, MappingId, Move, Port, PortRange, Project};
 use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::deploy::DeployWords;
 use crate::words::plan::PlanWords;
@@ -39,6 +39,8 @@ pub(super) fn run(
         person: Person::new(talk, &interrupt),
         progress: Progress::new(talk),
         consented: typed.yes || matches!(typed.on_conflict, Some(OnConflict::Auto)),
+        launches: order.launch,
+        ripple: order.ripple,
         decided: None,
     };
     let layout = wishes::layout(&dirs, order.bind);
@@ -88,6 +90,10 @@ struct Wizard<'a> {
     person: Person<'a>,
     progress: Progress,
     consented: bool,
+    /// Whether something is started after the files are written.
+    launches: bool,
+    /// Whether the other places that name a moved port are changed with it.
+    ripple: bool,
     /// The answer that a person gave for all conflicts that follow.
     decided: Option<Decision>,
 }
@@ -101,15 +107,19 @@ impl Wizard<'_> {
     fn show_plan(&self, planned: &Planned) {
         let project = &planned.loaded.project;
         self.table(project, &planned.ports.bindings);
-        for decided in &planned.ports.moves {
-            self.talk.say(moved(project, &planned.ports.bindings, decided.mappings.first().copied(), decided.to));
-        }
+        let moves = planned.ports.moves.iter();
+        moves
+            .filter_map(|decided| moved(project, &planned.ports.bindings, decided))
+            .for_each(|words| self.talk.say(words));
         let shown = shown_variables(planned);
         for edit in &planned.edits {
             self.talk.show(&diff::unified(edit, &project.directory, &shown, self.talk.lang, self.talk.err));
         }
         if !planned.uses.is_empty() {
-            self.talk.note(VerbWords::OtherPlaces { count: planned.uses.len() });
+            let count = planned.uses.len();
+            let follow =
+                if self.ripple { VerbWords::OtherPlacesFollow { count } } else { VerbWords::OtherPlaces { count } };
+            self.talk.note(follow);
             for found in &planned.uses {
                 let file = diff::relative(&found.at.file, &project.directory);
                 let (line, name, place) = (found.at.line, found.name.clone(), found.place.clone());
@@ -178,7 +188,8 @@ impl Audience for Wizard<'_> {
     }
 
     fn consent(&mut self, planned: &Planned) -> Result<bool> {
-        if self.consented {
+        let nothing_to_do = planned.edits.is_empty() && !self.launches;
+        if self.consented || (nothing_to_do && self.talk.can_ask()) {
             return Ok(true);
         }
         if !self.talk.can_ask() {
@@ -198,19 +209,20 @@ fn shown_variables(planned: &Planned) -> Vec<String> {
     planned.loaded.project.mappings.iter().filter_map(|mapping| mapping.variable.clone()).collect()
 }
 
-fn moved(project: &Project, bindings: &[Binding], lead: Option<MappingId>, to: Port) -> Message {
-    let found = lead.and_then(|lead| {
-        let mapping = project.mappings.get(lead.0)?;
-        let binding = bindings.iter().find(|binding| binding.mapping == lead && binding.state.blocks());
-        let binding = binding.or_else(|| bindings.iter().find(|binding| binding.mapping == lead))?;
-        Some((mapping, binding))
-    });
-    let Some((mapping, binding)) = found else { return PlanWords::HeldByUnknown.into() };
-    let (service, from) = (mapping.service.clone(), binding.port.unwrap_or(to));
-    match &binding.holder {
-        Some(holder) => VerbWords::MovedFromHolder { service, from, to, holder: holder.clone() }.into(),
+/// Says a move as `old → new (who holds the old one)`.
+fn moved(project: &Project, bindings: &[Binding], decided: &Move) -> Option<Message> {
+    let lead = *decided.mappings.first()?;
+    let mapping = project.mappings.get(lead.0)?;
+    let count = mapping.published.range().map_or(1, PortRange::count);
+    let block = |first: Port| first.checked_add(count - 1).and_then(|last| PortRange::new(first, last));
+    let (service, from, to) = (mapping.service.clone(), block(decided.from)?, block(decided.to)?);
+    let mut own = bindings.iter().filter(|binding| decided.mappings.contains(&binding.mapping));
+    let held =
+        own.find_map(|binding| Some((binding.port?, binding.holder.clone().filter(|_| binding.state.blocks())?)));
+    Some(match held {
+        Some((held, holder)) => VerbWords::MovedFromHolder { service, from, to, held, holder }.into(),
         None => VerbWords::Moved { service, from, to }.into(),
-    }
+    })
 }
 
 fn question(project: &Project, ports: &PortPlan, lead: MappingId) -> Option<ConflictQuestion> {

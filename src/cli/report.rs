@@ -117,7 +117,8 @@ pub fn sarif(findings: &Findings<'_>) -> serde_json::Value {
     let rules: Vec<_> = states
         .iter()
         .map(|state| {
-            json!({"id": format!("port-{}", state.name()), "shortDescription": {"text": format!("Port: {}", state.say(findings.lang))}})
+            let text = format!("Port: {}", state.say(findings.lang));
+            json!({"id": format!("port-{}", state.name()), "shortDescription": {"text": text}})
         })
         .collect();
     let bad = findings.rows().filter(|(binding, _)| level(binding.state) != Level::Fine);
@@ -197,8 +198,11 @@ pub fn github_output(project: &Project) -> String {
             continue;
         }
         seen.push(&mapping.service);
-        let name: String =
-            mapping.service.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+        let name: String = mapping
+            .service
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' })
+            .collect();
         let _ = writeln!(text, "port_{name}={}", range.first());
     }
     text
@@ -229,6 +233,7 @@ mod tests {
             services: vec![ProjectService { name: "web & co".to_owned(), container_name: None, host_network: false }],
             mappings: vec![mapping],
             warnings: Vec::new(),
+            edit_warnings: Vec::new(),
         }
     }
 

@@ -11,10 +11,12 @@ use crate::docker::{self, Engine};
 use crate::error::Error;
 use crate::host::{self, Look, Owners};
 use crate::model::{
-    Container, Endpoint, Facts, Mapping, Port, PortRange, Project, PublishedPort, Seen, Socket, Unseen,
+    Container, Endpoint, Facts, Mapping, Port, PortRange, Project, PublishedPort, Seen, Socket, SocketState, Unseen,
 };
+use crate::plan;
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
+use crate::words::plan::PlanWords;
 
 /// The machine as it was seen, with the engine that answered.
 #[derive(Debug)]
@@ -63,9 +65,23 @@ pub async fn observe(order: &ProjectOrder, project: &Project, memory: Memory) ->
     Observed { facts, engine }
 }
 
-/// Looks at all sockets with their owners, for listings. The engine is asked for its containers and for nothing else.
+/// Looks at all sockets with their owners, for listings.
 pub async fn observe_all(order: &ProjectOrder) -> Facts {
-    let look = Look { wanted: Vec::new(), owners: Owners::All };
+    look_at(order, Look { wanted: Vec::new(), owners: Owners::All }).await
+}
+
+/// Names who holds a TCP or UDP port on any address.
+pub(super) async fn holder(order: &ProjectOrder, port: Port) -> Message {
+    let owners = Owners::Only([port].into_iter().collect());
+    let facts = look_at(order, Look { wanted: vec![PortRange::single(port)], owners }).await;
+    let sockets = facts.sockets.known().map(Vec::as_slice).unwrap_or_default();
+    let mut holding = sockets.iter().filter(|socket| socket.endpoint.port == port);
+    let found = holding.find(|socket| socket.state != SocketState::TimeWait);
+    found.map_or_else(|| PlanWords::HeldByUnknown.into(), |socket| Message::from(plan::held_by(&socket.owner)))
+}
+
+/// Looks at sockets; the engine is asked for its containers and for nothing else.
+async fn look_at(order: &ProjectOrder, look: Look) -> Facts {
     let lookup = |name: &str| order.environment.get(name).cloned();
     let asked = docker::containers(engine_choice(order.runtime), &lookup);
     let (listed, asked) = tokio::join!(sockets(&look), asked);

@@ -4,8 +4,9 @@ use super::Audience;
 use super::observe::probe;
 use super::order::Order;
 use super::project::LoadedProject;
+use super::ripple;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Endpoint, Facts, FileEdit, Lever, Move, Port, Project, PublishedPort, Use};
+use crate::model::{Endpoint, Facts, FileEdit, Port, Project, Use};
 use crate::plan::{self, Decision, PortPlan, Wishes};
 use crate::text::edit::{EditRequest, EditStyle, Edited, edit};
 use crate::text::project::{Loaded, Snapshot, load};
@@ -60,23 +61,30 @@ pub fn prepare(
 ) -> Result<Planned> {
     let ports = ask(&loaded.project, facts, &order.wishes, audience)?;
     let style = if order.wishes.override_file { EditStyle::Override } else { EditStyle::InPlace };
-    let Edited { files: mut edits, notes } = edit(&EditRequest {
+    let mut edited = edit(&EditRequest {
         request: &loaded.request,
         snapshot: &loaded.snapshot,
         project: &loaded.project,
         moves: &ports.moves,
         style,
     })?;
+    let uses = ripple::uses_of(&loaded, &ports.moves);
+    if order.ripple {
+        ripple::follow(&loaded, &ports.moves, &uses, &mut edited);
+    }
+    let Edited { files: mut edits, notes } = edited;
     let mut snapshot = loaded.snapshot.clone();
     snapshot.extend(edits.iter().map(|edit| (edit.file.clone(), Some(edit.after.clone()))));
     let after = match load(&loaded.request, &snapshot)? {
         Loaded::Ready(project) => *project,
         Loaded::Absent | Loaded::Needs(_) => return Err(super::project::no_project(&loaded.project.directory)),
     };
-    let uses = uses_of(&loaded, &ports.moves);
     create_fresh(&loaded, &snapshot, &mut edits);
     let mut warnings = loaded.project.warnings.clone();
     warnings.extend(ports.warnings.iter().cloned());
+    if !ports.moves.is_empty() {
+        warnings.extend(loaded.project.edit_warnings.iter().cloned());
+    }
     warnings.extend(notes);
     Ok(Planned { loaded, ports, edits, after, uses, warnings })
 }
@@ -142,33 +150,4 @@ fn create_fresh(loaded: &LoadedProject, snapshot: &Snapshot, edits: &mut Vec<Fil
         edits.retain(|edit| edit.file != *file);
         edits.push(FileEdit { file: file.clone(), before: None, after });
     }
-}
-
-fn uses_of(loaded: &LoadedProject, moves: &[Move]) -> Vec<Use> {
-    let texts: Vec<_> =
-        loaded.snapshot.iter().filter_map(|(path, contents)| Some((path.clone(), contents.as_deref()?))).collect();
-    let mut found = Vec::new();
-    for decided in moves {
-        let Some(mapping) = decided.mappings.first().and_then(|id| loaded.project.mappings.get(id.0)) else { continue };
-        let skip: Vec<_> = loaded
-            .project
-            .mappings
-            .iter()
-            .filter(|mapping| matches!(mapping.published, PublishedPort::Fixed(_)))
-            .filter_map(|mapping| match &mapping.lever {
-                Lever::Literal { file, span } => Some((file.clone(), span.clone())),
-                Lever::Variable { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
-            })
-            .collect();
-        let variable = match &mapping.lever {
-            Lever::Variable { name, .. } => Some(name.as_str()),
-            Lever::Literal { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
-        };
-        found.extend(plan::uses(variable, decided.from, &texts, &skip));
-    }
-    found.sort_by(|left, right| {
-        (&left.at.file, left.at.line, left.at.column).cmp(&(&right.at.file, right.at.line, right.at.column))
-    });
-    found.dedup();
-    found
 }

@@ -15,6 +15,7 @@ pub mod help;
 pub mod host;
 pub mod plan;
 pub mod prompt;
+pub mod prose;
 pub mod text;
 pub mod tunnel;
 pub mod verbs;

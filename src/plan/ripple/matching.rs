@@ -1,6 +1,7 @@
 //! Tells whether a stretch names the variable or the port.
 
 use super::stretches::{Ports, Stretch, Variables};
+use crate::words::prose;
 
 /// Yields the offsets of the mentions of the variable that count.
 pub(super) fn variable<'a>(text: &'a [u8], name: &'a str, stretch: &'a Stretch) -> impl Iterator<Item = usize> + 'a {
@@ -101,18 +102,17 @@ fn is_local_ending(label: &[u8]) -> bool {
 
 /// Tells whether the word before or after the number is "port", also as the end of a name (`API_PORT=`, `serverPort:`).
 fn is_called_a_port(before: &[u8], after: &[u8]) -> bool {
-    const CHINESE: &[u8] = "端口".as_bytes();
     let between = |byte: &u8| b" \t*`\"'(:=|".contains(byte);
     let gap = before.iter().rev().take_while(|byte| between(byte)).count();
     let (before, _) = before.split_at(before.len() - gap);
     let gap = after.iter().take_while(|byte| b" *`\"')".contains(byte)).count();
     let (_, after) = after.split_at(gap);
     let next = after.iter().position(|byte| !is_word(*byte)).and_then(|end| after.get(..end)).unwrap_or(after);
-    let before = before.strip_suffix("为".as_bytes()).or(before.strip_suffix("是".as_bytes())).unwrap_or(before);
+    let before = prose::IS.iter().find_map(|word| before.strip_suffix(word.as_bytes())).unwrap_or(before);
     ends_in_port(before)
         || next.eq_ignore_ascii_case(b"port")
-        || before.ends_with(CHINESE)
-        || after.starts_with(CHINESE)
+        || before.ends_with(prose::PORT.as_bytes())
+        || after.starts_with(prose::PORT.as_bytes())
 }
 
 fn ends_in_port(before: &[u8]) -> bool {
