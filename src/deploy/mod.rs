@@ -1,1 +1,276 @@
-//! The room `deploy`.
+//! The corridor: the stages of a run over plain values. Observe → Plan → Confirm → Apply → Launch → Verify.
+//!
+//! No stage prints; an [`Audience`] is shown the values between the stages and is asked what a person must decide.
+//! No stage but Plan chooses. Launch retries one thing alone, a port lost between plan and start, by going back to
+//! Observe.
+
+mod bundled;
+mod launch;
+mod log;
+mod native;
+mod observe;
+mod order;
+mod prepare;
+mod project;
+mod scan;
+mod service;
+mod undo;
+mod verify;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+pub use bundled::Layout;
+pub use launch::{Launched, Runtime};
+pub use native::supervise;
+pub use observe::{Memory, Observed, observe, observe_all, probe};
+pub use order::{Interrupt, Order, ProjectOrder, RuntimeChoice};
+pub use prepare::{Planned, prepare};
+pub use project::{LoadedProject, ProjectKind, find, no_project, read, read_or_lay_out};
+pub use scan::{Scan, ScanWishes, scan};
+pub use service::{LogWishes, ServiceState, Stopped, down, logs, status};
+pub use undo::{UndoOutcome, undo};
+pub use verify::Url;
+
+use crate::disk::{self, ApplyOptions, Dirs, Note, ProjectLock, ProjectState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{MappingId, Port, Project};
+use crate::plan::{Decision, PortPlan, Wishes};
+use crate::words::Message;
+use crate::words::deploy::DeployWords;
+use launch::LaunchFailure;
+
+/// How often a port may be lost between plan and start before the run gives up.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// How long a run waits for another one in the same project.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The one who is shown what happens, and asked what only a person can decide.
+pub trait Audience: Send {
+    /// A stage or step began.
+    fn step(&mut self, step: Message);
+
+    /// A step is done so far (bytes or other units).
+    fn progress(&mut self, done: u64, total: u64);
+
+    /// Something that a person should know now.
+    fn note(&mut self, note: Message);
+
+    /// A line that a tool printed while it worked.
+    fn tool_line(&mut self, line: &str);
+
+    /// Asks what happens to one conflict; `check` says why a port cannot be given.
+    ///
+    /// # Errors
+    /// `Interrupted` when the person aborts; `Usage` when nobody can be asked.
+    fn answer(
+        &mut self,
+        project: &Project,
+        ports: &PortPlan,
+        lead: MappingId,
+        check: &mut dyn FnMut(Port) -> Result<(), Message>,
+    ) -> Result<Decision>;
+
+    /// Shows the plan.
+    fn plan(&mut self, planned: &Planned);
+
+    /// Asks whether the plan that was shown may be carried out.
+    ///
+    /// # Errors
+    /// `Interrupted` when the person aborts; `Usage` when nobody can be asked.
+    fn consent(&mut self, planned: &Planned) -> Result<bool>;
+}
+
+/// What a run found and did.
+#[derive(Debug)]
+pub struct Report {
+    /// The plan that was shown.
+    pub planned: Planned,
+    /// Which runtime runs the service; `None` when nothing was to be launched.
+    pub runtime: Option<Runtime>,
+    /// What runs.
+    pub launched: Option<Launched>,
+    /// Where it answers.
+    pub urls: Vec<Url>,
+    /// The name of the change of files, for `undo`.
+    pub undo_id: Option<String>,
+    /// What deserves to be known, that of the plan among it.
+    pub warnings: Vec<Message>,
+    /// Whether it stopped after the plan.
+    pub dry_run: bool,
+}
+
+/// Brings a project up: the whole corridor.
+///
+/// # Errors
+/// Of every kind; the kind says what was changed (see [`ErrorKind`]).
+pub async fn quick_start(
+    order: &Order,
+    layout: &Layout,
+    dirs: &Dirs,
+    interrupt: &Interrupt,
+    audience: &mut dyn Audience,
+) -> Result<Report> {
+    audience.step(DeployWords::StepLook.into());
+    let loaded = read_or_lay_out(&order.project, layout)?;
+    if order.dry_run {
+        let memory = memory(dirs, &loaded.project.directory);
+        let (planned, observed) = plan_once(order, loaded, memory, audience).await?;
+        audience.plan(&planned);
+        let target = launch::target(order, &planned, observed.engine, audience).await;
+        let runtime = target.ok().flatten().map(|target| target.runtime());
+        return Ok(report(planned, runtime, true));
+    }
+    if !loaded.fresh.is_empty() {
+        disk::create_private_folder(&loaded.project.directory)?;
+    }
+    let state = ProjectState::open(dirs, &loaded.project.directory)?;
+    let lock = lock(&state, "quick-start", audience)?;
+    if let Some(recovered) = state.recover(&lock)? {
+        audience.note(recovered_note(&recovered));
+    }
+    let mut lost = None;
+    for attempt in 1..=ATTEMPTS_MAX {
+        if let Some(port) = lost {
+            audience.note(DeployWords::PortLost { port, attempt }.into());
+        }
+        let loaded = read_or_lay_out(&order.project, layout)?;
+        match run_once(&Run { order, state: &state, lock: &lock, interrupt }, loaded, audience).await {
+            Ok(report) => return Ok(report),
+            Err(LaunchFailure::PortTaken(port)) => lost = Some(port),
+            Err(LaunchFailure::Stale(_)) if attempt < ATTEMPTS_MAX => audience.note(DeployWords::Stale.into()),
+            Err(LaunchFailure::Stale(error) | LaunchFailure::Other(error)) => return Err(error),
+        }
+    }
+    let port = lost.unwrap_or(Port::MAX);
+    let words = DeployWords::PortLostForGood { port, attempts: ATTEMPTS_MAX };
+    Err(Error::new(ErrorKind::Busy, words).hint(DeployWords::HintSeeHolder { port }))
+}
+
+/// Says how an interrupted run was settled.
+#[must_use]
+pub fn recovered_note(recovered: &disk::Recovered) -> Message {
+    match recovered.direction {
+        disk::Direction::Forward => DeployWords::RecoveredForward.into(),
+        disk::Direction::Back => DeployWords::RecoveredBack.into(),
+    }
+}
+
+/// What stays the same through the attempts of one run.
+pub(crate) struct Run<'a> {
+    pub(crate) order: &'a Order,
+    pub(crate) state: &'a ProjectState,
+    pub(crate) lock: &'a ProjectLock,
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+fn lock(state: &ProjectState, verb: &str, audience: &mut dyn Audience) -> Result<ProjectLock> {
+    take_lock(state, verb, &mut |note| audience.note(note))
+}
+
+/// Takes the lock of a project for `verb`, telling `note` whom it waits for.
+///
+/// # Errors
+/// `Busy` when the other run does not end in time.
+pub fn take_lock(state: &ProjectState, verb: &str, note: &mut dyn FnMut(Message)) -> Result<ProjectLock> {
+    state.lock(verb, LOCK_PATIENCE, &mut |holder| {
+        note(DeployWords::WaitLock { verb: holder.verb.clone(), pid: holder.pid }.into());
+    })
+}
+
+/// What is remembered of the project in `directory`; nothing where there is no state yet.
+fn memory(dirs: &Dirs, directory: &Path) -> Memory {
+    // A state that cannot be read is told by the verbs that need it.
+    let state = ProjectState::existing(dirs, directory).ok().flatten();
+    state.as_ref().map(remembered).unwrap_or_default()
+}
+
+fn remembered(state: &ProjectState) -> Memory {
+    Memory { sticky: state.recall().unwrap_or_default(), own_pids: native::own_pids(state.folder()) }
+}
+
+/// Judges the ports of a project and suggests others, changing nothing.
+///
+/// # Errors
+/// As [`read`]; `Missing` when there is no project.
+pub async fn check(order: &ProjectOrder, wishes: &Wishes, dirs: Option<&Dirs>) -> Result<(LoadedProject, PortPlan)> {
+    let loaded = read(order)?.ok_or_else(|| no_project(&order.directory))?;
+    let memory = dirs.map(|dirs| memory(dirs, &loaded.project.directory)).unwrap_or_default();
+    let mut observed = observe(order, &loaded.project, memory).await;
+    let ports = prepare::settle(&loaded.project, &mut observed.facts, wishes)?;
+    Ok((loaded, ports))
+}
+
+async fn plan_once(
+    order: &Order,
+    loaded: LoadedProject,
+    memory: Memory,
+    audience: &mut dyn Audience,
+) -> Result<(Planned, Observed)> {
+    let mut observed = observe(&order.project, &loaded.project, memory).await;
+    audience.step(DeployWords::StepPlan.into());
+    let planned = prepare(loaded, &mut observed.facts, order, audience)?;
+    Ok((planned, observed))
+}
+
+async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audience) -> Result<Report, LaunchFailure> {
+    let (planned, observed) = plan_once(run.order, loaded, remembered(run.state), audience).await?;
+    run.interrupt.check()?;
+    let target = launch::target(run.order, &planned, observed.engine, audience).await?;
+    audience.plan(&planned);
+    if !audience.consent(&planned)? {
+        return Err(Error::new(ErrorKind::Interrupted, DeployWords::Declined).into());
+    }
+    run.interrupt.check()?;
+    let undo_id = apply(run, &planned, audience).map_err(LaunchFailure::of_apply)?;
+    let Some(target) = target else {
+        return Ok(Report { undo_id, ..report(planned, None, false) });
+    };
+    let runtime = target.runtime();
+    let result = launch::launch(run, &planned, target, audience).await;
+    let launched = match result {
+        Ok(launched) => launched,
+        Err(failure) => return Err(take_back(run, undo_id.as_deref(), failure)),
+    };
+    launch::remember(run, &launched, undo_id.as_deref())?;
+    let urls = match verify::verify(run, &planned, &launched, audience).await {
+        Ok(urls) => urls,
+        Err(error) => {
+            launched.take_back().await?;
+            return Err(error.into());
+        }
+    };
+    launched.settle().await?;
+    Ok(Report { undo_id, launched: Some(launched), urls, ..report(planned, Some(runtime), false) })
+}
+
+/// Writes the files of the plan, all or none, and remembers the chosen ports.
+fn apply(run: &Run<'_>, planned: &Planned, audience: &mut dyn Audience) -> Result<Option<String>> {
+    if planned.edits.is_empty() {
+        return Ok(None);
+    }
+    audience.step(DeployWords::StepApply.into());
+    let changes: Vec<_> = planned.edits.iter().cloned().map(disk::Change::from).collect();
+    let options = ApplyOptions { follow_links_outside: run.order.follow_links, now: SystemTime::now() };
+    let note = Note { verb: "quick-start".to_owned(), lines: prepare::move_lines(planned) };
+    let applied = run.state.apply(run.lock, &changes, &note, options)?;
+    run.state.remember(run.lock, &prepare::choices(planned))?;
+    Ok(applied.map(|applied| applied.id.as_str().to_owned()))
+}
+
+/// After a failed launch the files go back to what they were, when the failure is one that a new plan mends.
+fn take_back(run: &Run<'_>, undo_id: Option<&str>, failure: LaunchFailure) -> LaunchFailure {
+    match (&failure, undo_id) {
+        (LaunchFailure::PortTaken(_), Some(_)) => match run.state.undo(run.lock, SystemTime::now()) {
+            Ok(_) => failure,
+            Err(error) => LaunchFailure::Other(error.with_kind(ErrorKind::Partial)),
+        },
+        _ => failure,
+    }
+}
+
+fn report(planned: Planned, runtime: Option<Runtime>, dry_run: bool) -> Report {
+    let warnings = planned.warnings.clone();
+    Report { planned, runtime, launched: None, urls: Vec::new(), undo_id: None, warnings, dry_run }
+}

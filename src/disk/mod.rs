@@ -27,7 +27,7 @@ mod transaction;
 mod undo;
 
 pub use apply::{ApplyOptions, Change};
-pub use digest::Digest;
+pub use digest::{Digest, hex};
 pub use dirs::{Dirs, create_private_folder};
 pub use journal::{Note, Run, RunFile, UndoId};
 pub use locate::{Located, Place, locate};

@@ -39,12 +39,8 @@ impl ProjectState {
     /// Opens the state of a project, making its folder when it is missing. Refused when the folder is not this user's
     /// alone; `Missing` when `project_dir` does not exist.
     pub fn open(dirs: &Dirs, project_dir: &Path) -> Result<Self> {
-        let directory = project_dir.canonicalize().map_err(|error| failure(&error, project_dir))?;
-        let bytes =
-            os::path_bytes(&directory).ok_or_else(|| refused(DiskWords::PathUnwritable { path: directory.clone() }))?;
-        let name: String = Digest::of(bytes).to_hex().chars().take(32).collect();
+        let Self { directory, folder } = Self::locate(dirs, project_dir)?;
         let projects = dirs.state.join("projects");
-        let folder = projects.join(name);
         if folder.symlink_metadata().is_err() {
             create_private_folder(&folder)?;
             for made_in in folder.ancestors().skip(1).take(3) {
@@ -59,6 +55,21 @@ impl ProjectState {
                     .hint(DiskWords::StateUnsafeHint { path }));
             }
         }
+        Ok(Self { directory, folder })
+    }
+
+    /// Opens the state of a project for reading, without making anything; `None` when there is none.
+    pub fn existing(dirs: &Dirs, project_dir: &Path) -> Result<Option<Self>> {
+        let state = Self::locate(dirs, project_dir)?;
+        Ok(state.folder.is_dir().then_some(state))
+    }
+
+    fn locate(dirs: &Dirs, project_dir: &Path) -> Result<Self> {
+        let directory = project_dir.canonicalize().map_err(|error| failure(&error, project_dir))?;
+        let bytes =
+            os::path_bytes(&directory).ok_or_else(|| refused(DiskWords::PathUnwritable { path: directory.clone() }))?;
+        let name: String = Digest::of(bytes).to_hex().chars().take(32).collect();
+        let folder = dirs.state.join("projects").join(name);
         Ok(Self { directory, folder })
     }
 

@@ -1,1 +1,39 @@
-//! The room `host`.
+//! The machine: which sockets hold which ports, whose they are, what a real bind says, and the rules of the system.
+//!
+//! Every system has one file with the same functions (`linux`, `macos`, `windows`). Fetchers are small and exist on
+//! their own system only; parsers are pure and are tested on every system from captured text.
+
+mod attribute;
+mod identity;
+mod probe;
+mod process;
+mod rules;
+mod signals;
+mod sockets;
+mod tool;
+mod waker;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(any(target_os = "macos", test))]
+mod macos;
+#[cfg(any(windows, test))]
+mod windows;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(target_os = "macos")]
+use macos as system;
+#[cfg(windows)]
+use windows as system;
+
+pub use attribute::attribute;
+pub use identity::{
+    Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
+};
+pub use probe::probe;
+pub use process::{ProcessMark, detach, kill, terminate};
+pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
+pub use signals::{StopSignals, open_to_others};
+pub use sockets::{Look, Owners, sockets};
+pub use waker::Waker;

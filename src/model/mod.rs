@@ -4,6 +4,7 @@ mod facts;
 mod port;
 mod project;
 mod report;
+mod secret;
 
 pub use facts::{
     ComposeIdentity, Container, ContainerRef, ContainerState, Facts, Os, Owner, ProbeOutcome, Published, Seen, Socket,
@@ -14,3 +15,4 @@ pub use project::{
     EditRefusal, FileEdit, Lever, Mapping, MappingId, Move, Project, ProjectService, PublishedPort, SourceSpot, Use,
 };
 pub use report::{Binding, BindingState, Holder, HolderKind};
+pub use secret::Secret;

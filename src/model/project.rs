@@ -74,6 +74,17 @@ pub enum PublishedPort {
     Random,
 }
 
+impl PublishedPort {
+    /// Returns the ports, unless the engine chooses freely.
+    #[must_use]
+    pub const fn range(self) -> Option<PortRange> {
+        match self {
+            Self::Fixed(range) | Self::AnyOf(range) => Some(range),
+            Self::Random => None,
+        }
+    }
+}
+
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSpot {
@@ -108,7 +119,7 @@ pub enum Lever {
         name: String,
     },
     /// Cannot be edited safely in place.
-    Locked(EditRefusal),
+    Locked(Box<EditRefusal>),
 }
 
 /// Why a port cannot be edited in place, and the way out.

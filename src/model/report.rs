@@ -2,21 +2,24 @@
 
 use super::MappingId;
 use super::{Mapping, Port};
-use crate::words::{Message, Say, catalogue};
+use crate::words::Message;
 
-catalogue! {
-    /// The judgement on one published port.
-    BindingState {
-        Free => "free", "空闲";
-        Own => "ours", "本项目";
-        Conflict => "conflict", "冲突";
-        Reserved => "reserved", "系统保留";
-        Privileged => "privileged", "特权";
-        Unknown => "unknown", "未知";
-    }
+/// The judgement on one published port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BindingState {
+    /// Nobody has it.
+    Free,
+    /// This very project has it.
+    Own,
+    /// Somebody else has it, or no bind to it can work.
+    Conflict,
+    /// The system keeps it from being bound.
+    Reserved,
+    /// This user may not bind it.
+    Privileged,
+    /// It could not be looked at; neither free nor taken.
+    Unknown,
 }
-
-impl Copy for BindingState {}
 
 impl BindingState {
     /// Returns the stable name used in JSON.
@@ -79,32 +82,6 @@ pub struct Holder {
     pub compose_project: Option<String>,
     /// Compose service of the container.
     pub compose_service: Option<String>,
-}
-
-impl Say for Holder {
-    /// Names the holder as a person would: the container first, then the process.
-    fn say(&self, lang: crate::words::Lang) -> String {
-        let message: Message = match (&self.container, &self.process, self.pid) {
-            (Some(name), _, _) => match (&self.compose_project, &self.compose_service) {
-                (Some(project), Some(service)) => crate::words::plan::PlanWords::HeldByComposeService {
-                    container: name.clone(),
-                    project: project.clone(),
-                    service: service.clone(),
-                }
-                .into(),
-                _ => crate::words::plan::PlanWords::HeldByContainer { container: name.clone() }.into(),
-            },
-            (None, Some(process), Some(pid)) => {
-                crate::words::plan::PlanWords::HeldByProcess { process: process.clone(), pid }.into()
-            }
-            (None, _, Some(pid)) => crate::words::plan::PlanWords::HeldByPid { pid }.into(),
-            (None, _, None) => match &self.user {
-                Some(user) => crate::words::plan::PlanWords::HeldByUser { user: user.clone() }.into(),
-                None => crate::words::plan::PlanWords::HeldByUnknown.into(),
-            },
-        };
-        message.say(lang)
-    }
 }
 
 /// One published port with its judgement. A mapping of n ports has n bindings.

@@ -1,1 +1,7 @@
 //! The room `text`.
+
+pub mod dotenv;
+pub mod edit;
+pub mod interpolate;
+pub mod project;
+mod yaml;

@@ -1,1 +1,150 @@
-//! Help texts of the command line.
+//! Words of `--help`: what each verb does, what each argument means, headings, and examples.
+
+use super::catalogue;
+
+catalogue! {
+    /// The short texts of verbs and the frame of a help page.
+    HelpWords {
+        About => "Brings a containerised service up on a machine that nobody prepared",
+            "在没有做过任何准备的机器上把容器化服务跑起来";
+        QuickStart => "Look, plan, confirm, change, launch, verify: the wizard (alias: up)",
+            "向导：查看、规划、确认、修改、启动、验证（别名 up）";
+        Check => "Judge the ports of a project and change nothing", "只检查项目的端口，不做任何修改";
+        Scan => "List listening sockets with their owners, and free ports", "列出监听中的端口及其占用者，并可列出空闲端口";
+        Undo => "Put back what the last run changed", "还原上一次运行所做的修改";
+        Status => "Show the launched service", "查看已启动的服务";
+        Logs => "Print the output of the launched service", "查看已启动服务的输出";
+        Down => "Stop and remove the launched service", "停止并移除已启动的服务";
+        Tunnel => "The tunnel", "隧道";
+        TunnelServer => "Run the tunnel server until it is stopped", "运行隧道服务端，直到被停止";
+        TunnelHealth => "Ask a running tunnel server whether it is well", "询问运行中的隧道服务端是否正常";
+        Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
+
+        UsageHeading => "Usage: ", "用法：";
+        OptionsMark => "[OPTIONS]", "[选项]";
+        CommandMark => "<COMMAND>", "<命令>";
+        CommandsHeading => "Commands", "命令";
+        ArgumentsHeading => "Arguments", "参数";
+        OptionsHeading => "Options", "选项";
+        GlobalHeading => "Global options", "全局选项";
+        ExamplesHeading => "Examples:", "示例：";
+
+        DirValue => "DIR", "目录";
+        FileValue => "FILE", "文件";
+        WhenValue => "WHEN", "时机";
+        LangValue => "LANG", "语言";
+        NameValue => "NAME", "名称";
+        WishValue => "NAME=PORT", "名称=端口";
+        RangeValue => "A-B", "起-止";
+        SecondsValue => "SECS", "秒";
+        AddressValue => "ADDR", "地址";
+        CountValue => "N", "数量";
+        ChoiceValue => "CHOICE", "选择";
+        RuntimeValue => "RUNTIME", "运行方式";
+        FormatValue => "FORMAT", "格式";
+        ProtocolValue => "PROTOCOL", "协议";
+        ReportValue => "KIND=FILE", "类型=文件";
+        ServiceValue => "SERVICE", "服务";
+
+        Directory => "The project directory [default: the current one]", "项目目录 [默认：当前目录]";
+        Json => "Print one JSON document on stdout", "在标准输出打印一份 JSON 文档";
+        Quiet => "Print only data and errors", "只打印数据和错误";
+        Verbose => "Say more; twice for everything", "输出更多信息；写两次则输出全部";
+        Color => "Use colour: auto, always, never [default: auto]", "是否使用颜色：auto、always、never [默认：auto]";
+        Lang => "Speak this language: en, zh-CN [default: the locale's]", "使用的语言：en、zh-CN [默认：随系统区域设置]";
+        Help => "Print help", "显示帮助";
+        Version => "Print the version", "显示版本号";
+
+        Files => "A compose file; repeat it to merge several [default: the usual names]",
+            "compose 文件；可重复以合并多个 [默认：按惯用文件名查找]";
+        EnvFile => "The file to use in place of .env", "用来代替 .env 的文件";
+        Profiles => "Activate a compose profile; can be repeated", "启用一个 compose profile；可重复";
+        Instance => "Work on a separate copy of the project under this name", "使用该名称的独立项目副本";
+        Yes => "Ask nothing", "不提问，直接执行";
+        QuickStartYes => "Ask nothing and resolve conflicts automatically", "不提问，自动解决冲突";
+        OnConflict => "What to do about a conflict: ask, auto, keep, fail [default: ask on a terminal, else fail]",
+            "遇到冲突时：ask 询问、auto 自动、keep 保留、fail 失败 [默认：终端上为 ask，否则为 fail]";
+        Ports => "Use this port; NAME is a variable of .env, a service, or `service:container_port`; can be repeated",
+            "指定端口；名称可以是 .env 变量、服务名或 `服务:容器端口`；可重复";
+        Range => "Where to look for a free port [default: from the wanted port to the end of its hundred, then on]",
+            "在此范围内查找空闲端口 [默认：从所需端口到其所在的整百末尾，然后继续向后]";
+        DryRun => "Show the plan and change nothing", "只显示计划，不做任何修改";
+        NoLaunch => "Change the files and launch nothing", "只修改文件，不启动服务";
+        Wait => "How long verification may take", "验证最多等待的时间";
+        Runtime => "What runs the bundled server: auto, docker, podman, native, none [default: auto]",
+            "内置服务端的运行方式：auto、docker、podman、native、none [默认：auto]";
+        Bind => "The address on which generated services listen [default: 127.0.0.1]",
+            "生成的服务所监听的地址 [默认：127.0.0.1]";
+        Strict => "Treat warnings as conflicts", "把警告当作冲突";
+        Override => "Write ports to compose.override.yaml and leave the compose file alone",
+            "把端口写入 compose.override.yaml，不改动 compose 文件";
+        Ripple => "Also change the other places that name a moved port", "同时修改其他提到该端口的地方";
+        FollowLink => "Follow a symbolic link that leaves the project", "允许跟随指向项目之外的符号链接";
+        Format => "The form of the answer: text, json, github, junit, sarif [default: text]",
+            "输出格式：text、json、github、junit、sarif [默认：text]";
+        Report => "Also write a report, such as junit=FILE; separate several with commas",
+            "另外写出报告，如 junit=文件；多个之间用逗号分隔";
+        ScanRange => "Look only at these ports", "只查看这些端口";
+        Free => "Name this many free ports", "列出这么多个空闲端口";
+        Protocol => "Look at tcp, udp or all [default: all]", "查看的协议：tcp、udp 或 all [默认：all]";
+        Process => "Only sockets of processes with this name", "只看该名称进程的端口";
+        Watch => "Look again and again until interrupted", "反复查看，直到被中断";
+        Interval => "How long to wait between two looks [default: 2]", "两次查看之间的间隔 [默认：2]";
+        Service => "Only this service", "只看该服务";
+        FollowOutput => "Keep printing until interrupted", "持续输出，直到被中断";
+        Tail => "Print only the last lines", "只打印最后若干行";
+        Config => "The configuration file", "配置文件";
+        ConfigEnvFile => "A file of variables that complete the configuration", "补充配置的变量文件";
+        State => "The folder for the state of the service", "存放服务状态的目录";
+        Spec => "The file that describes the service", "描述该服务的文件";
+
+        QuickStartExamples => "  portwright quick-start                          look, ask, launch
+  portwright quick-start --yes --range 8000-8099  ask nothing, move ports within a range
+  portwright quick-start --port web=8081 --dry-run  show what a chosen port would change",
+            "  portwright quick-start                          查看、询问并启动
+  portwright quick-start --yes --range 8000-8099  不提问，在指定范围内换端口
+  portwright quick-start --port web=8081 --dry-run  只显示改用该端口会修改什么";
+        CheckExamples => "  portwright check                                judge the project in this directory
+  portwright check --json -C ./service            the same as JSON, for another directory
+  portwright check --report junit=ports.xml       for continuous integration",
+            "  portwright check                                检查当前目录中的项目
+  portwright check --json -C ./service            检查其他目录，并输出 JSON
+  portwright check --report junit=ports.xml       用于持续集成";
+        ScanExamples => "  portwright scan                                 everything that listens
+  portwright scan --range 8000-8099 --free 3      three free ports of a range
+  portwright scan --process nginx --protocol tcp  the ports of one program",
+            "  portwright scan                                 所有监听中的端口
+  portwright scan --range 8000-8099 --free 3      列出范围内三个空闲端口
+  portwright scan --process nginx --protocol tcp  某个程序的端口";
+        UndoExamples => "  portwright undo                                 show what would be put back, and ask
+  portwright undo --yes                           put it back
+  portwright undo --yes -C ./service              the same for another directory",
+            "  portwright undo                                 显示将还原的内容并询问
+  portwright undo --yes                           直接还原
+  portwright undo --yes -C ./service              还原其他目录中的项目";
+        StatusExamples => "  portwright status                               the service of this directory
+  portwright status --json                        the same as JSON
+  portwright status --instance ci-7               one of several copies",
+            "  portwright status                               当前目录的服务
+  portwright status --json                        以 JSON 输出
+  portwright status --instance ci-7               多个副本中的一个";
+        LogsExamples => "  portwright logs                                 what was printed so far
+  portwright logs --follow --tail 20              the last lines, and what follows
+  portwright logs web                             of one service",
+            "  portwright logs                                 到目前为止的输出
+  portwright logs --follow --tail 20              最后若干行以及后续输出
+  portwright logs web                             只看一个服务";
+        DownExamples => "  portwright down                                 ask, then stop
+  portwright down --yes                           stop without asking
+  portwright down --yes --instance ci-7           stop one of several copies",
+            "  portwright down                                 询问后停止
+  portwright down --yes                           不提问，直接停止
+  portwright down --yes --instance ci-7           停止多个副本中的一个";
+        TunnelServerExamples => "  portwright tunnel server --config config.yaml   run in the foreground
+  portwright tunnel server --config config.yaml --env-file .env
+  portwright tunnel server --config config.yaml -v  say more",
+            "  portwright tunnel server --config config.yaml   在前台运行
+  portwright tunnel server --config config.yaml --env-file .env
+  portwright tunnel server --config config.yaml -v  输出更多信息";
+    }
+}

@@ -44,7 +44,7 @@ macro_rules! catalogue {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum $name {
             $(
-                #[doc = $en]
+                #[doc = concat!("The message `", stringify!($variant), "`.")]
                 $variant $({
                     $(
                         #[doc = concat!("What stands for `{", stringify!($field), "}`.")]

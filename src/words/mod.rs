@@ -10,12 +10,15 @@ pub mod cli;
 pub mod deploy;
 pub mod disk;
 pub mod docker;
+pub mod dotenv;
 pub mod help;
 pub mod host;
 pub mod plan;
 pub mod prompt;
+pub mod prose;
 pub mod text;
 pub mod tunnel;
+pub mod verbs;
 
 pub use macros::Say;
 pub(crate) use macros::catalogue;
@@ -72,6 +75,8 @@ message! {
     Disk(disk::DiskWords),
     /// Words about the container engine.
     Docker(docker::DockerWords),
+    /// Words about `.env` files and the variables in them.
+    Dotenv(dotenv::DotenvWords),
     /// Words about the machine.
     Host(host::HostWords),
     /// Words about judgements on ports.
@@ -82,11 +87,27 @@ message! {
     Text(text::TextWords),
     /// Words about the bundled tunnel server.
     Tunnel(tunnel::TunnelWords),
+    /// Words of the verbs.
+    Verbs(verbs::VerbWords),
 }
 
 impl std::fmt::Display for Message {
     /// Writes the English text, for logs and for tests.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.say(Lang::En))
+    }
+}
+
+/// Several messages in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListOf(pub Vec<Message>);
+
+impl Say for ListOf {
+    fn say(&self, lang: Lang) -> String {
+        let separator = match lang {
+            Lang::En => "; ",
+            Lang::ZhCn => "；",
+        };
+        self.0.iter().map(|message| message.say(lang)).collect::<Vec<_>>().join(separator)
     }
 }

@@ -1,10 +1,127 @@
-//! Words of the room `tunnel`.
+//! Words of the room `tunnel`: its configuration, its database and the answers of its API.
 
 use super::catalogue;
 
 catalogue! {
-    /// Messages of the room `tunnel`.
+    /// Messages of the tunnel server.
     TunnelWords {
-        Placeholder => "placeholder", "占位";
+        UnknownKey { key: String, line: usize, nearest: String } =>
+            "unknown key `{key}` in line {line}; the nearest known one is `{nearest}`", "第 {line} 行的配置项 `{key}` 无法识别；最接近的是 `{nearest}`";
+        KeyTwice { key: String, line: usize } => "key `{key}` is given twice (line {line})", "配置项 `{key}` 重复（第 {line} 行）";
+        KeyShape { key: String, line: usize } => "`{key}` holds a value of the wrong kind (near line {line})", "`{key}` 的值类型不对（第 {line} 行附近）";
+        YamlBroken { line: usize, detail: String } => "this is not YAML (line {line}): {detail}", "YAML 格式错误（第 {line} 行）：{detail}";
+        UnknownVariable { name: String, nearest: String } =>
+            "unknown variable {name}; the nearest known one is {nearest}", "环境变量 {name} 无法识别；最接近的是 {nearest}";
+        WrongValue { key: &'static str, wanted: Wanting, variable: String } =>
+            "`{key}` (or {variable}) must be {wanted}", "`{key}`（或 {variable}）的值无效，应为：{wanted}";
+        KeyMissing => "there is no API key, and without one everybody could change mappings", "没有设置 API 密钥；没有密钥，任何人都能修改映射";
+        KeyExample => "the API key is one that stands in examples", "API 密钥是示例中的密钥";
+        KeyWeak { minimum: usize } => "the API key is too easy to guess; it needs {minimum} random characters or more", "API 密钥太容易被猜到，至少需要 {minimum} 个随机字符";
+        KeyUnsendable => "the API key holds a character that no header can carry; use letters, digits and signs without spaces", "API 密钥含有请求头无法携带的字符，请只用字母、数字和符号，不含空格";
+        MakeKey { variable: String } => "make one with `openssl rand -hex 32` and set it as api.api_key or {variable}", "用 `openssl rand -hex 32` 生成一个，写入 api.api_key 或 {variable}";
+        KeyFileUnreadable => "cannot read the file of api.api_key_file", "无法读取 api.api_key_file 指定的文件";
+        KeyFileOpen { path: std::path::PathBuf } => "{path} holds the API key and can be read by others", "{path} 保存着 API 密钥，但其他用户也能读取";
+        CloseKeyFile { path: std::path::PathBuf } => "close it with `chmod 600 {path}`", "运行 `chmod 600 {path}` 收紧权限";
+        ConfigUnreadable => "cannot read the configuration", "无法读取配置文件";
+        EnvFileUnreadable => "cannot read the environment file", "无法读取环境变量文件";
+        EnvFileBroken => "a line is not NAME=value", "有一行不是 名称=值 的格式";
+        InFile { path: std::path::PathBuf } => "in {path}", "位于 {path}";
+        BecauseOf { path: std::path::PathBuf, reason: String } => "{path}: {reason}", "{path}：{reason}";
+        NoRuntime { reason: String } => "cannot start the server: {reason}", "无法启动服务器：{reason}";
+
+        InDatabase { path: std::path::PathBuf } => "database {path}", "数据库 {path}";
+        DatabaseInUse => "another server uses this database", "另一个服务器正在使用该数据库";
+        OtherDatabase => "stop that server, or give this one a file of its own with database.path", "请停止那个服务器，或用 database.path 为本服务器另设文件";
+        DatabaseUnreadable { reason: String } => "cannot open the database: {reason}", "无法打开数据库：{reason}";
+        CheckDatabaseAccess => "check that its folder exists and that this user may write there, or set database.path", "请确认其目录存在且当前用户可写，或另设 database.path";
+        DatabaseDamaged => "the database is damaged, or the file is something else", "数据库已损坏，或该文件不是数据库";
+        MoveDatabase { path: std::path::PathBuf, aside: std::path::PathBuf } =>
+            "put a backup in its place, or start empty after `mv {path} {aside}`", "请用备份替换，或运行 `mv {path} {aside}` 后从空数据库启动";
+        DatabaseNewer => "the database was written by a later version of Portwright", "该数据库由更新版本的 Portwright 写入";
+        NewerProgram => "run that version, or restore the copy that it made beside the database", "请运行该版本，或恢复它在数据库旁留下的副本";
+        TooManyCopies => "there are a hundred copies beside the database already", "数据库旁已有一百份副本";
+
+        ApiPortTaken { address: String } => "cannot open the API: {address} is in use", "无法打开 API：{address} 已被占用";
+        OtherApiPort { port: u16 } => "`portwright why {port}` names the holder; api.listen_port chooses another port", "`portwright why {port}` 可查占用者；api.listen_port 可另选端口";
+        ApiUnavailable { address: String, reason: String } => "cannot open the API at {address}: {reason}", "无法在 {address} 打开 API：{reason}";
+        CheckApiAddress => "api.listen must be an address of this machine, and ports below 1024 may need a privilege", "api.listen 必须是本机地址；1024 以下的端口可能需要权限";
+        NoAnswer { address: String, reason: String } => "no answer from {address}: {reason}", "{address} 没有响应：{reason}";
+        ForeignAnswer { address: String } => "what answers at {address} is not a tunnel server", "在 {address} 响应的不是隧道服务器";
+
+        MappingCreated { port: crate::model::Port } => "mapping of port {port} created", "端口映射创建成功：{port}";
+        MappingRemoved { port: crate::model::Port } => "mapping of port {port} removed", "端口映射已删除：{port}";
+        MappingsListed => "mappings listed", "已列出端口映射";
+
+        InvalidField { field: &'static str, wanted: Wanting } => "`{field}` must be {wanted}", "`{field}` 无效，应为：{wanted}";
+        BadJson { detail: String } => "the body cannot be understood: {detail}", "无法理解请求内容：{detail}";
+        NotAnObject => "the body must be a JSON object", "请求内容必须是 JSON 对象";
+        UdpUnsupported => "only TCP can be forwarded", "只能转发 TCP";
+        PortForbidden { port: crate::model::Port } => "port {port} is on the server's blacklist", "端口 {port} 在服务器的黑名单中";
+        PortOutOfRange { port: crate::model::Port, range: crate::model::PortRange } => "port {port} is outside the server's range {range}", "端口 {port} 不在服务器的范围 {range} 内";
+        PortInUse { port: crate::model::Port } => "port {port} is in use on the server", "系统内端口 {port} 已被占用";
+        PortPrivileged { port: crate::model::Port } => "the server may not open port {port}", "服务器无权打开端口 {port}";
+        PortUnavailable { port: crate::model::Port, reason: String } => "the server cannot open port {port}: {reason}", "服务器无法打开端口 {port}：{reason}";
+        MappingExists { port: crate::model::Port } => "port {port} already is a mapping", "已经存在端口 {port} 的映射";
+        MappingNotFound { port: crate::model::Port } => "port {port} is no mapping", "端口 {port} 没有映射";
+        TooManyMappings { limit: usize } => "the server has its {limit} mappings", "映射数量已达上限 {limit}";
+        TunnelUnavailable => "this server has no tunnel; name a target to forward directly", "此服务器没有隧道；请指定目标以直接转发";
+        TargetSpecial { target: String } => "{target} is an address that no mapping may reach", "任何映射都不允许访问 {target}";
+        TargetOwn { target: String } => "{target} is a listener of this server, which would be a loop", "{target} 是本服务器自己的监听端口，会形成回环";
+        TargetListed { target: String } => "security.targets.deny closes {target}", "security.targets.deny 禁止访问 {target}";
+        TargetPublic { target: String } => "{target} is public; security.targets.allow must name it first", "{target} 是公网地址，须先列入 security.targets.allow";
+        StorageFull => "the server's disk is full; nothing was changed", "服务器磁盘已满，未作任何更改";
+        StorageFailed => "the server's database refused; nothing was changed, and its log says why", "服务器数据库拒绝写入，未作任何更改，原因见其日志";
+        InternalFailure => "the server failed; its log says more", "服务器内部错误，详情见其日志";
+        ShuttingDown => "the server is stopping", "服务器正在停止";
+
+        HostMissing => "a request names its host once", "请求必须且只能包含一个 Host";
+        HostForbidden => "this server does not answer to that host name; api.allowed_hosts adds one", "服务器不接受该主机名；可用 api.allowed_hosts 添加";
+        OriginForbidden => "pages of other sites may not change mappings", "其他网站的页面不能修改映射";
+        AddressForbidden => "api.allowed_ips does not name your address", "您的地址不在 api.allowed_ips 中";
+        RateLimited => "too many requests; wait a second", "请求过多，请稍候一秒";
+        KeyInUrl => "the key does not belong in the URL; send it as `Authorization: Bearer`", "密钥不应出现在 URL 中，请用 `Authorization: Bearer` 发送";
+        KeyNotSent => "the API key is missing; send it as `Authorization: Bearer` or `X-API-Key`", "缺少 API 密钥，请用 `Authorization: Bearer` 或 `X-API-Key` 发送";
+        KeyWrong => "the API key is wrong", "无效的 API 密钥";
+        NoSuchRoute => "there is nothing here", "此路径不存在";
+        WrongMethod => "this route does not take that method", "此路径不支持该请求方法";
+        JsonOnly => "the body must be application/json", "请求内容类型必须是 application/json";
+        BodyTooLarge { limit: usize } => "the body is larger than {limit} bytes", "请求内容超过 {limit} 字节";
+        BodyBroken => "the body broke off", "请求内容中断";
+        BodyTimeout => "the body took too long", "请求内容接收超时";
+    }
+}
+
+catalogue! {
+    /// What a configuration key or a field of a request must be; completes "must be …".
+    Wanting {
+        OneValue => "one value, not a list", "单个值，而不是列表";
+        TrueOrFalse => "true or false", "true 或 false";
+        PortNumber => "a whole number, 1 to 65535", "1 到 65535 的整数";
+        FromOne => "a whole number, 1 or more", "不小于 1 的整数";
+        OffsetNumber => "a whole number, 0 to 65535", "0 到 65535 的整数";
+        ListenAddress => "an address such as 127.0.0.1 or ::", "IP 地址，例如 127.0.0.1 或 ::";
+        LastPort => "a port not below port_range.from", "不小于 port_range.from 的端口";
+        CertificateKey => "the key of tunnel.cert_file", "tunnel.cert_file 对应的私钥";
+        KeyCertificate => "the certificate of tunnel.key_file", "tunnel.key_file 对应的证书";
+        AutoForCertificates => "auto, since certificate files are given", "auto，因为已指定证书文件";
+        AutoOrOff => "auto or off", "auto 或 off";
+        QuotedString => "a string in quotes", "带引号的字符串";
+        NoKeyFile => "left out, since api.api_key is given", "省略，因为已设置 api.api_key";
+        Level => "error, warn, info, debug or trace", "error、warn、info、debug 或 trace";
+        Format => "text or json", "text 或 json";
+        OnlyTargetHost => "left out, since target_host is given", "省略，因为已给出 target_host";
+        OnlySourcePort => "left out, since source_port is given", "省略，因为已给出 source_port";
+        Tcp => "tcp", "tcp";
+        Text => "a string", "字符串";
+        ShortName => "at most 64 printable characters", "不超过 64 个可打印字符";
+        Rule => "disabled, whitelist or blacklist", "disabled、whitelist 或 blacklist";
+        Networks => "a list of at most 256 networks such as [\"10.0.0.0/8\"], not empty for a rule", "不超过 256 个网段的列表，例如 [\"10.0.0.0/8\"]；设有规则时不能为空";
+        BytesPerSecond => "bytes a second, a whole number from 0", "每秒字节数，不小于 0 的整数";
+        Network => "an address or a network like 10.0.0.0/8", "IP 地址或网段，例如 10.0.0.0/8";
+        Ipv4Notation => "an IPv4 network in IPv4 notation", "用 IPv4 写法表示的 IPv4 网段";
+        Prefix => "a prefix of 0 to 32, or 0 to 128", "前缀长度 0 到 32（IPv6 为 0 到 128）";
+        HostOrAddress => "a host name or an address", "主机名或 IP 地址";
+        PlainDecimal => "an address in plain decimal notation", "普通十进制写法的 IP 地址";
+        TargetEntry => "a host name, an address or a network like 10.0.0.0/8", "主机名、IP 地址或网段，例如 10.0.0.0/8";
     }
 }

@@ -1,0 +1,240 @@
+//! The command tree with its texts: clap's derived command, walked once to put the catalogue's words in place.
+//!
+//! clap has no translations of its own, so every heading, usage line and value name that it would write in English
+//! is set here.
+
+use clap::{Arg, Command, CommandFactory};
+
+use super::args::Arguments;
+use crate::words::help::HelpWords as H;
+use crate::words::{Lang, Say};
+
+/// Widest help page in columns: longer lines are hard to read, however wide the terminal is.
+const HELP_WIDTH_MAX: usize = 110;
+
+/// Returns the command with its texts in `lang`.
+#[must_use]
+pub fn command(lang: Lang) -> Command {
+    localise(Arguments::command(), "", lang).max_term_width(HELP_WIDTH_MAX)
+}
+
+/// Puts the texts of `command` and of everything below it in place; `path` is its name below the root.
+fn localise(command: Command, path: &str, lang: Lang) -> Command {
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let usage = usage(&command, path, lang);
+    let command = command
+        .long_about(None::<&str>)
+        .after_help(
+            examples(path)
+                .map_or_else(String::new, |words| format!("{}\n{}", H::ExamplesHeading.say(lang), words.say(lang))),
+        )
+        .help_template(format!("{{about}}\n\n{}{{usage}}\n\n{{all-args}}{{after-help}}", H::UsageHeading.say(lang)))
+        .override_usage(usage)
+        .subcommand_help_heading(H::CommandsHeading.say(lang))
+        .mut_args(|arg| localise_argument(arg, path, lang));
+    let command = match about(path) {
+        Some(words) => command.about(words.say(lang)),
+        None => command.about(None::<&str>),
+    };
+    names.into_iter().fold(command, |command, name| {
+        let path = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
+        command.mut_subcommand(name, |sub| localise(sub, &path, lang))
+    })
+}
+
+fn localise_argument(arg: Arg, path: &str, lang: Lang) -> Arg {
+    let Some(words) = argument(path, arg.get_id().as_str()) else { return arg };
+    let heading = match (arg.is_global_set() || arg.get_id() == "version", arg.is_positional()) {
+        (true, _) => H::GlobalHeading,
+        (false, true) => H::ArgumentsHeading,
+        (false, false) => H::OptionsHeading,
+    };
+    let arg = arg.help(words.help.say(lang)).long_help(None::<&str>).help_heading(heading.say(lang));
+    match words.value {
+        Some(value) => arg.value_name(value.say(lang)).hide_possible_values(true).hide_default_value(true),
+        None => arg,
+    }
+}
+
+fn usage(command: &Command, path: &str, lang: Lang) -> String {
+    let mut words = vec!["portwright".to_owned()];
+    words.extend(path.split_whitespace().map(str::to_owned));
+    for arg in command.get_arguments().filter(|arg| arg.is_required_set() && !arg.is_positional()) {
+        let value = argument(path, arg.get_id().as_str()).and_then(|words| words.value);
+        let value = value.map(|words| words.say(lang)).unwrap_or_default();
+        words.push(format!("--{} <{value}>", arg.get_long().unwrap_or_default()));
+    }
+    words.push(H::OptionsMark.say(lang));
+    if command.has_subcommands() {
+        words.push(H::CommandMark.say(lang));
+    }
+    for arg in command.get_positionals() {
+        let value = argument(path, arg.get_id().as_str()).and_then(|words| words.value);
+        let value = value.map(|words| words.say(lang)).unwrap_or_default();
+        words.push(if arg.is_required_set() { format!("<{value}>") } else { format!("[{value}]") });
+    }
+    words.join(" ")
+}
+
+fn about(path: &str) -> Option<H> {
+    Some(match path {
+        "" => H::About,
+        "quick-start" => H::QuickStart,
+        "check" => H::Check,
+        "scan" => H::Scan,
+        "undo" => H::Undo,
+        "status" => H::Status,
+        "logs" => H::Logs,
+        "down" => H::Down,
+        "tunnel" => H::Tunnel,
+        "tunnel server" => H::TunnelServer,
+        "tunnel health" => H::TunnelHealth,
+        "supervise" => H::Supervise,
+        _ => return None,
+    })
+}
+
+fn examples(path: &str) -> Option<H> {
+    Some(match path {
+        "" | "quick-start" => H::QuickStartExamples,
+        "check" => H::CheckExamples,
+        "scan" => H::ScanExamples,
+        "undo" => H::UndoExamples,
+        "status" => H::StatusExamples,
+        "logs" => H::LogsExamples,
+        "down" => H::DownExamples,
+        "tunnel" | "tunnel server" => H::TunnelServerExamples,
+        _ => return None,
+    })
+}
+
+struct ArgumentWords {
+    help: H,
+    value: Option<H>,
+}
+
+/// The words of an argument: by its verb where the same name means something else there, else by its name alone.
+fn argument(path: &str, id: &str) -> Option<ArgumentWords> {
+    let (help, value) = switch(path, id).map(|help| (help, None)).or_else(|| {
+        let (help, value) = valued(path, id)?;
+        Some((help, Some(value)))
+    })?;
+    Some(ArgumentWords { help, value })
+}
+
+fn switch(path: &str, id: &str) -> Option<H> {
+    Some(match (path, id) {
+        (_, "json") => H::Json,
+        (_, "quiet") => H::Quiet,
+        (_, "verbose") => H::Verbose,
+        (_, "help") => H::Help,
+        (_, "version") => H::Version,
+        ("quick-start", "yes") => H::QuickStartYes,
+        (_, "yes") => H::Yes,
+        (_, "dry_run") => H::DryRun,
+        (_, "no_launch") => H::NoLaunch,
+        (_, "strict") => H::Strict,
+        (_, "override_file") => H::Override,
+        (_, "ripple") => H::Ripple,
+        ("logs", "follow") => H::FollowOutput,
+        (_, "follow") => H::FollowLink,
+        (_, "watch") => H::Watch,
+        _ => return None,
+    })
+}
+
+fn valued(path: &str, id: &str) -> Option<(H, H)> {
+    Some(match (path, id) {
+        (_, "directory") => (H::Directory, H::DirValue),
+        (_, "color") => (H::Color, H::WhenValue),
+        (_, "lang") => (H::Lang, H::LangValue),
+        (_, "files") => (H::Files, H::FileValue),
+        ("tunnel server" | "tunnel health", "env_file") => (H::ConfigEnvFile, H::FileValue),
+        (_, "env_file") => (H::EnvFile, H::FileValue),
+        (_, "profiles") => (H::Profiles, H::NameValue),
+        (_, "instance") => (H::Instance, H::NameValue),
+        (_, "on_conflict") => (H::OnConflict, H::ChoiceValue),
+        (_, "ports") => (H::Ports, H::WishValue),
+        ("scan", "range") => (H::ScanRange, H::RangeValue),
+        (_, "range") => (H::Range, H::RangeValue),
+        (_, "wait") => (H::Wait, H::SecondsValue),
+        (_, "runtime") => (H::Runtime, H::RuntimeValue),
+        (_, "bind") => (H::Bind, H::AddressValue),
+        (_, "format") => (H::Format, H::FormatValue),
+        (_, "reports") => (H::Report, H::ReportValue),
+        (_, "free") => (H::Free, H::CountValue),
+        (_, "protocol") => (H::Protocol, H::ProtocolValue),
+        (_, "process") => (H::Process, H::NameValue),
+        (_, "interval") => (H::Interval, H::SecondsValue),
+        (_, "service") => (H::Service, H::ServiceValue),
+        (_, "tail") => (H::Tail, H::CountValue),
+        (_, "config") => (H::Config, H::FileValue),
+        (_, "state") => (H::State, H::DirValue),
+        (_, "spec") => (H::Spec, H::FileValue),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::args::{LogsArgs, ProjectArgs, Verb};
+    use super::*;
+
+    fn walk(command: &Command, path: &str, see: &mut dyn FnMut(&Command, &str)) {
+        see(command, path);
+        for sub in command.get_subcommands() {
+            walk(sub, format!("{path} {}", sub.get_name()).trim(), see);
+        }
+    }
+
+    #[test]
+    fn every_verb_and_argument_has_its_text_in_both_languages() {
+        for lang in [Lang::En, Lang::ZhCn] {
+            walk(&command(lang), "", &mut |command, path| {
+                let words = about(path).unwrap_or_else(|| panic!("no text for the verb {path:?}"));
+                assert_eq!(command.get_about().map(ToString::to_string), Some(words.say(lang)), "{path:?}");
+                for arg in command.get_arguments() {
+                    let id = arg.get_id().as_str();
+                    let words = argument(path, id).unwrap_or_else(|| panic!("no text for {id} of {path:?}"));
+                    assert_eq!(arg.get_help().map(ToString::to_string), Some(words.help.say(lang)), "{id} of {path:?}");
+                    let takes_values = arg.get_num_args().is_some_and(|count| count.takes_values())
+                        || matches!(arg.get_action(), clap::ArgAction::Set | clap::ArgAction::Append);
+                    assert_eq!(words.value.is_some(), takes_values, "value name of {id} of {path:?}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn chinese_help_holds_no_english_prose() {
+        let english_words = ["the ", "Print", "Options", "Commands", "Usage", "default:", "possible", "Arguments"];
+        let mut whole = command(Lang::ZhCn);
+        whole.build();
+        walk(&whole, "", &mut |command, path| {
+            let page = command.clone().render_long_help().to_string();
+            for word in english_words {
+                assert!(!page.contains(word), "{word:?} in the help of {path:?}:\n{page}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_short_flag_of_logs_follows_and_that_of_other_verbs_names_a_file() {
+        let parsed = |line: &str| Arguments::try_parse_from(line.split_whitespace()).map(|arguments| arguments.verb);
+        assert!(matches!(
+            parsed("portwright logs -f --file a.yaml"),
+            Ok(Verb::Logs(LogsArgs { follow: true, project: ProjectArgs { files, .. }, .. })) if files.len() == 1
+        ));
+        assert!(
+            matches!(parsed("portwright status -f a.yaml"), Ok(Verb::Status(status)) if status.project.files.len() == 1)
+        );
+    }
+
+    #[test]
+    fn the_derived_tree_is_one_that_clap_accepts() {
+        command(Lang::En).debug_assert();
+        command(Lang::ZhCn).debug_assert();
+    }
+}

@@ -1,0 +1,272 @@
+//! `quick-start`: shows each stage of a run and asks what only a person can decide; the stages themselves are in
+//! `deploy`.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use super::args::{Arguments, OnConflict, QuickStartArgs};
+use super::interrupt::Interrupt;
+use super::json::{ChangeView, LaunchedView, QuickStartDocument, UrlView};
+use super::progress::Progress;
+use super::prompt::{Answer, ConflictQuestion, Person, Prompter};
+use super::{Ending, Environment, Talk, diff, runtime, table, wishes};
+use crate::deploy::{self, Audience, Order, Planned, Report};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Binding, Mapping, MappingId, Port, Project};
+use crate::plan::{Decision, Policy, PortPlan, Wishes};
+use crate::words::deploy::DeployWords;
+use crate::words::plan::PlanWords;
+use crate::words::verbs::VerbWords;
+use crate::words::{Message, Say};
+
+/// How long a service may take until it answers, when nothing else is said: images are there, and a slow start of a
+/// database is within it.
+const WAIT: Duration = Duration::from_mins(1);
+
+pub(super) fn run(
+    arguments: &Arguments,
+    typed: &QuickStartArgs,
+    talk: &Talk,
+    environment: &Environment,
+) -> Result<Ending> {
+    let order = order(arguments, typed, talk, environment)?;
+    let dirs = wishes::dirs(environment)?;
+    let interrupt = Interrupt::install();
+    let flag = deploy::Interrupt::new(interrupt.flag());
+    let mut wizard = Wizard {
+        talk,
+        person: Person::new(talk, &interrupt),
+        progress: Progress::new(talk),
+        consented: typed.yes || matches!(typed.on_conflict, Some(OnConflict::Auto)),
+        decided: None,
+    };
+    let layout = wishes::layout(&dirs, order.bind);
+    let report = runtime::block_on(deploy::quick_start(&order, &layout, &dirs, &flag, &mut wizard))?;
+    wizard.progress.done();
+    let report = report?;
+    if talk.json {
+        talk.json(&document(&report))?;
+    } else {
+        conclude(&report, talk)?;
+    }
+    Ok(Ending::Done)
+}
+
+fn order(arguments: &Arguments, typed: &QuickStartArgs, talk: &Talk, environment: &Environment) -> Result<Order> {
+    let policy = match (typed.on_conflict, typed.yes) {
+        (Some(OnConflict::Ask), _) if !talk.can_ask() => {
+            return Err(Error::new(ErrorKind::Usage, VerbWords::NobodyToAsk).hint(VerbWords::HintNobodyToAsk));
+        }
+        (Some(OnConflict::Ask), _) => Policy::Ask,
+        (Some(OnConflict::Auto), _) | (None, true) => Policy::Auto,
+        (Some(OnConflict::Keep), _) => Policy::Keep,
+        (None, false) if talk.can_ask() => Policy::Ask,
+        (Some(OnConflict::Fail), _) | (None, false) => Policy::Fail,
+    };
+    Ok(Order {
+        project: wishes::project_order(arguments, &typed.project, typed.runtime, environment)?,
+        wishes: Wishes {
+            named: typed.ports.iter().map(|wish| (wish.name.clone(), wish.port)).collect(),
+            range: typed.range,
+            strict: typed.strict,
+            override_file: typed.override_file,
+            ..wishes::ports(policy)
+        },
+        dry_run: typed.dry_run,
+        launch: !typed.no_launch && !matches!(typed.runtime, super::args::RuntimeChoice::None),
+        wait: typed.wait.unwrap_or(WAIT),
+        bind: typed.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        follow_links: typed.follow,
+        ripple: typed.ripple,
+    })
+}
+
+/// The one who is shown the stages: a person at a terminal, or nobody in CI.
+struct Wizard<'a> {
+    talk: &'a Talk,
+    person: Person<'a>,
+    progress: Progress,
+    consented: bool,
+    /// The answer that a person gave for all conflicts that follow.
+    decided: Option<Decision>,
+}
+
+impl Wizard<'_> {
+    fn table(&self, project: &Project, bindings: &[Binding]) {
+        let rows = rows(project, bindings);
+        self.talk.show(&table::bindings(rows.iter().copied(), self.talk.lang, self.talk.err));
+    }
+
+    fn show_plan(&self, planned: &Planned) {
+        let project = &planned.loaded.project;
+        self.table(project, &planned.ports.bindings);
+        for decided in &planned.ports.moves {
+            self.talk.say(moved(project, &planned.ports.bindings, decided.mappings.first().copied(), decided.to));
+        }
+        let shown = shown_variables(planned);
+        for edit in &planned.edits {
+            self.talk.show(&diff::unified(edit, &project.directory, &shown, self.talk.lang, self.talk.err));
+        }
+        if !planned.uses.is_empty() {
+            self.talk.note(VerbWords::OtherPlaces { count: planned.uses.len() });
+            for found in &planned.uses {
+                let file = diff::relative(&found.at.file, &project.directory);
+                let (line, name, place) = (found.at.line, found.name.clone(), found.place.clone());
+                self.talk.say(VerbWords::OtherPlace { file, line, name, place });
+            }
+        }
+        planned.warnings.iter().for_each(|warning| self.talk.warn(warning.clone()));
+    }
+}
+
+impl Audience for Wizard<'_> {
+    fn step(&mut self, step: Message) {
+        self.progress.step(step);
+    }
+
+    fn progress(&mut self, done: u64, total: u64) {
+        self.progress.bytes(done, total);
+    }
+
+    fn note(&mut self, note: Message) {
+        self.progress.done();
+        self.talk.note(note);
+    }
+
+    fn tool_line(&mut self, line: &str) {
+        self.progress.done();
+        self.talk.detail(VerbWords::ToolLine { line: line.to_owned() });
+    }
+
+    fn answer(
+        &mut self,
+        project: &Project,
+        ports: &PortPlan,
+        lead: MappingId,
+        check: &mut dyn FnMut(Port) -> Result<(), Message>,
+    ) -> Result<Decision> {
+        if let Some(decided) = self.decided {
+            return Ok(decided);
+        }
+        self.progress.done();
+        if ports.open.first() == Some(&lead) && ports.moves.is_empty() {
+            self.table(project, &ports.bindings);
+        }
+        let question =
+            question(project, ports, lead).ok_or_else(|| Error::new(ErrorKind::Internal, VerbWords::NobodyToAsk))?;
+        let check = RefCell::new(check);
+        let judge = |text: &str| {
+            let port = super::read_port(text)?;
+            (check.borrow_mut())(port).map(|()| port)
+        };
+        match self.person.choose(&question, &judge)? {
+            Answer::Automatic => Ok(Decision::Automatic),
+            Answer::AutomaticForAll => {
+                self.decided = Some(Decision::Automatic);
+                Ok(Decision::Automatic)
+            }
+            Answer::Manual(port) => Ok(Decision::Manual(port)),
+            Answer::Keep => Ok(Decision::Keep),
+            Answer::Abort => Err(Error::new(ErrorKind::Interrupted, DeployWords::Declined)),
+        }
+    }
+
+    fn plan(&mut self, planned: &Planned) {
+        self.progress.done();
+        self.show_plan(planned);
+    }
+
+    fn consent(&mut self, planned: &Planned) -> Result<bool> {
+        if self.consented {
+            return Ok(true);
+        }
+        if !self.talk.can_ask() {
+            return Err(Error::new(ErrorKind::Usage, VerbWords::NeedsConsent).hint(VerbWords::HintConsent));
+        }
+        let question = if planned.edits.is_empty() { VerbWords::AskLaunch } else { VerbWords::AskApply };
+        self.person.confirm(&question.into(), true)
+    }
+}
+
+fn rows<'a>(project: &'a Project, bindings: &'a [Binding]) -> Vec<(&'a Binding, &'a Mapping)> {
+    bindings.iter().filter_map(|binding| Some((binding, project.mappings.get(binding.mapping.0)?))).collect()
+}
+
+/// The variables whose values are published ports, and may therefore be shown.
+fn shown_variables(planned: &Planned) -> Vec<String> {
+    planned.loaded.project.mappings.iter().filter_map(|mapping| mapping.variable.clone()).collect()
+}
+
+fn moved(project: &Project, bindings: &[Binding], lead: Option<MappingId>, to: Port) -> Message {
+    let found = lead.and_then(|lead| {
+        let mapping = project.mappings.get(lead.0)?;
+        let binding = bindings.iter().find(|binding| binding.mapping == lead && binding.state.blocks());
+        let binding = binding.or_else(|| bindings.iter().find(|binding| binding.mapping == lead))?;
+        Some((mapping, binding))
+    });
+    let Some((mapping, binding)) = found else { return PlanWords::HeldByUnknown.into() };
+    let (service, from) = (mapping.service.clone(), binding.port.unwrap_or(to));
+    match &binding.holder {
+        Some(holder) => VerbWords::MovedFromHolder { service, from, to, holder: holder.clone() }.into(),
+        None => VerbWords::Moved { service, from, to }.into(),
+    }
+}
+
+fn question(project: &Project, ports: &PortPlan, lead: MappingId) -> Option<ConflictQuestion> {
+    let mapping = project.mappings.get(lead.0)?;
+    let binding = ports.bindings.iter().find(|binding| binding.mapping == lead && binding.state.blocks());
+    let binding = binding.or_else(|| ports.bindings.iter().find(|binding| binding.mapping == lead))?;
+    let wanted = binding.port?;
+    let why = Box::new(binding.reason.clone().unwrap_or_else(|| PlanWords::HeldByUnknown.into()));
+    let (service, protocol) = (mapping.service.clone(), mapping.protocol);
+    Some(ConflictQuestion {
+        what: PlanWords::UnresolvedItem { service, port: wanted, protocol, why }.into(),
+        name: mapping.variable.clone().unwrap_or_else(|| binding.name(mapping)),
+        wanted,
+        suggested: binding.suggested,
+        others: ports.open.len().saturating_sub(1),
+    })
+}
+
+fn conclude(report: &Report, talk: &Talk) -> Result<()> {
+    if report.dry_run {
+        talk.note(VerbWords::DryRun);
+        return Ok(());
+    }
+    if let Some(id) = &report.undo_id {
+        talk.note(VerbWords::UndoWith { id: id.clone() });
+    }
+    let Some(launched) = &report.launched else {
+        talk.note(DeployWords::NotLaunched);
+        return Ok(());
+    };
+    talk.say(DeployWords::Started { name: launched.name.clone() });
+    for url in &report.urls {
+        talk.data(&VerbWords::Address { name: url.name.clone(), url: url.url.clone() }.say(talk.lang))?;
+    }
+    talk.hint(VerbWords::HintAfterStart);
+    Ok(())
+}
+
+fn document(report: &Report) -> QuickStartDocument {
+    let project = &report.planned.loaded.project;
+    let rows = rows(project, &report.planned.ports.bindings);
+    let runtime = report.runtime.map_or("none", deploy::Runtime::name);
+    let mut document = QuickStartDocument::new(&project.directory, runtime, &rows);
+    let shown = shown_variables(&report.planned);
+    let edits = report.planned.edits.iter();
+    document.changes = edits.flat_map(|edit| ChangeView::of(edit, &project.directory, &shown)).collect();
+    document.launched = report.launched.as_ref().map(|launched| LaunchedView {
+        name: launched.name.clone(),
+        runtime: launched.runtime.name().to_owned(),
+        id: launched.id.clone(),
+        image: launched.image.clone(),
+        state: launched.state.clone(),
+    });
+    document.urls = report.urls.iter().map(|url| UrlView { name: url.name.clone(), url: url.url.clone() }).collect();
+    report.warnings.iter().for_each(|warning| document.warn(warning));
+    document.undo_id.clone_from(&report.undo_id);
+    document.dry_run = report.dry_run;
+    document
+}

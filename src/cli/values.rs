@@ -1,0 +1,162 @@
+//! From what was typed to a value: one function for each kind of value, each with a reason in the catalogue.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, ValueEnum};
+
+use super::args::{PortWish, ReportFormat, ReportTarget};
+use crate::model::{Port, PortRange};
+use crate::words::cli::CliWords;
+use crate::words::{Lang, Message};
+
+/// Longest wait that can be asked for: a day. Longer is a slip of the keyboard.
+const SECONDS_MAX: u64 = 86_400;
+
+/// Longest name of an instance; a compose project name made with it must still fit a DNS label (63).
+const INSTANCE_NAME_MAX: usize = 32;
+
+/// Why a value cannot be what it should be. The catalogue's message survives clap, which carries it as a source.
+#[derive(Debug, Clone)]
+pub(super) struct ValueError(pub(super) Message);
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for ValueError {}
+
+type Read<T> = Result<T, ValueError>;
+
+fn refuse<T>(words: CliWords) -> Read<T> {
+    Err(ValueError(words.into()))
+}
+
+/// Reads a port. Also the judgement of what is typed at a prompt, before anybody looks whether it is free.
+pub fn port(text: &str) -> Result<Port, Message> {
+    text.parse().map_err(|_| CliWords::WantsPort.into())
+}
+
+pub(super) fn port_range(text: &str) -> Read<PortRange> {
+    text.parse().or_else(|_| refuse(CliWords::WantsRange))
+}
+
+pub(super) fn port_wish(text: &str) -> Read<PortWish> {
+    match text.rsplit_once('=') {
+        Some((name, number)) if !name.is_empty() => {
+            let port = port(number).map_err(ValueError)?;
+            Ok(PortWish { name: name.to_owned(), port })
+        }
+        _ => refuse(CliWords::WantsPortWish),
+    }
+}
+
+pub(super) fn seconds(text: &str) -> Read<Duration> {
+    match text.parse::<u64>() {
+        Ok(seconds) if (1..=SECONDS_MAX).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => refuse(CliWords::WantsSeconds { most: SECONDS_MAX }),
+    }
+}
+
+pub(super) fn address(text: &str) -> Read<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().or_else(|_| refuse(CliWords::WantsAddress))
+}
+
+pub(super) fn count(text: &str) -> Read<u16> {
+    match text.parse::<u16>() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => refuse(CliWords::WantsCount),
+    }
+}
+
+pub(super) fn lines(text: &str) -> Read<u32> {
+    text.parse().or_else(|_| refuse(CliWords::WantsLines))
+}
+
+/// An instance's name becomes part of a compose project name, of file names and of container names.
+pub(super) fn instance_name(text: &str) -> Read<String> {
+    let fits = text.len() <= INSTANCE_NAME_MAX
+        && text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
+    if fits { Ok(text.to_owned()) } else { refuse(CliWords::WantsInstanceName { most: INSTANCE_NAME_MAX }) }
+}
+
+pub(super) fn report_target(text: &str) -> Read<ReportTarget> {
+    match text.split_once('=') {
+        Some((kind, file)) if !file.is_empty() => match ReportFormat::from_str(kind, false) {
+            Ok(format) if format != ReportFormat::Text => Ok(ReportTarget { format, file: PathBuf::from(file) }),
+            _ => refuse(CliWords::WantsReport),
+        },
+        _ => refuse(CliWords::WantsReport),
+    }
+}
+
+/// Reads a language; a locale name does too (`zh_CN.UTF-8`).
+#[derive(Debug, Clone)]
+pub(super) struct LangParser;
+
+/// The languages as they are named in help and errors.
+pub(super) const LANG_NAMES: [&str; 2] = ["en", "zh-CN"];
+
+impl TypedValueParser for LangParser {
+    type Value = Lang;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Lang, clap::Error> {
+        let text = value.to_string_lossy();
+        Lang::from_tag(&text).ok_or_else(|| {
+            let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(command);
+            let name = arg.map(ToString::to_string).unwrap_or_default();
+            error.insert(ContextKind::InvalidArg, ContextValue::String(name));
+            error.insert(ContextKind::InvalidValue, ContextValue::String(text.into_owned()));
+            let valid = LANG_NAMES.iter().map(ToString::to_string).collect();
+            error.insert(ContextKind::ValidValue, ContextValue::Strings(valid));
+            error
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(LANG_NAMES.into_iter().map(PossibleValue::new)))
+    }
+}
+
+/// Returns the reason inside `error`, when one of these functions gave it.
+pub(super) fn reason(error: &clap::Error) -> Option<Message> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<ValueError>().map(|refusal| refusal.0.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_wish_names_a_variable_a_service_or_a_container_port() {
+        for (text, name, number) in [("WEB_PORT=80", "WEB_PORT", 80), ("web:8080=81", "web:8080", 81)] {
+            let wish = port_wish(text).expect(text);
+            assert_eq!((wish.name.as_str(), wish.port.get()), (name, number));
+        }
+        for bad in ["", "web", "=80", "web=", "web=0", "web=65536", "web=80x"] {
+            assert!(port_wish(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn durations_counts_addresses_and_names_are_read_strictly() {
+        assert!(seconds("30").is_ok());
+        assert!(["", "0", "-1", "1.5", "86401", "5s"].iter().all(|bad| seconds(bad).is_err()));
+        assert!(address("[::1]").is_ok() && address("127.0.0.1").is_ok());
+        assert!(["", "localhost", "127.1", "::1]"].iter().all(|bad| address(bad).is_err()));
+        assert!(instance_name("ci-7_b").is_ok());
+        assert!(["", "-a", "A", "a/b", "a b", "..", &"x".repeat(33)].iter().all(|bad| instance_name(bad).is_err()));
+        assert!(report_target("junit=out.xml").is_ok());
+        assert!(["junit", "junit=", "text=a", "xml=a", "JUNIT=a"].iter().all(|bad| report_target(bad).is_err()));
+    }
+}

@@ -1,0 +1,104 @@
+//! The bundled project: the tunnel server as it is laid out from `templates/`, and how it is recognised again.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::project::ProjectKind;
+use crate::disk::Digest;
+use crate::model::{Mapping, Port, PortRange, Project, PublishedPort, Secret};
+use crate::text::project::Snapshot;
+use crate::tunnel;
+
+/// The server's configuration in the project folder.
+pub(super) const CONFIG_FILE: &str = "config.yaml";
+
+/// The compose service of the template that is the server.
+const SERVICE: &str = "tunnel";
+
+/// A line of the template's compose file by which the bundled project is recognised, whatever a person changed around
+/// it.
+const MARK: &str = "x-portwright: tunnel-server";
+
+/// How a fresh bundled project is laid out.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Where it goes when no directory is named.
+    pub default_directory: PathBuf,
+    /// The address on which it publishes.
+    pub bind: IpAddr,
+    /// The API's key: 64 random hexadecimal digits.
+    pub api_key: Secret,
+}
+
+/// The port of the HTTP API that a fresh project wants.
+const API_PORT: u16 = 8080;
+
+/// Returns the files of a fresh project, by name.
+pub(super) fn files(layout: &Layout) -> Vec<(&'static str, Vec<u8>)> {
+    let api_port = Port::new(API_PORT).unwrap_or(Port::MAX);
+    let wanted = tunnel::Layout { api_port, bind: layout.bind, api_key: layout.api_key.clone() };
+    tunnel::render(&wanted).into_iter().map(|file| (file.name, file.contents.into_bytes())).collect()
+}
+
+/// Tells a bundled project from one of the user's.
+pub(super) fn kind_of(snapshot: &Snapshot, project: &Project) -> ProjectKind {
+    let marked = |path: &PathBuf| {
+        let contents = snapshot.get(path).and_then(Option::as_ref);
+        contents.is_some_and(|bytes| bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(MARK.as_bytes())))
+    };
+    let serves = project.mappings.iter().any(|mapping| mapping.service == SERVICE);
+    if project.files.iter().any(marked) && serves { ProjectKind::Bundled } else { ProjectKind::Compose }
+}
+
+/// Names the container or process: a few digits of its directory keep two deployments of one user apart.
+pub(super) fn service_name(project: &Project) -> String {
+    let place: String = instance(&project.directory).chars().take(6).collect();
+    format!("portwright-tunnel-{place}")
+}
+
+/// The token by which the server of a directory is told from any other: the same at every start.
+pub(super) fn instance(directory: &Path) -> String {
+    digest(&[b"instance", directory.as_os_str().as_encoded_bytes()]).chars().take(16).collect()
+}
+
+/// The SHA-256 of several pieces, each with its length, in hexadecimal.
+pub(super) fn digest(pieces: &[&[u8]]) -> String {
+    let mut whole = Vec::new();
+    for piece in pieces {
+        whole.extend((piece.len() as u64).to_be_bytes());
+        whole.extend_from_slice(piece);
+    }
+    Digest::of(&whole).to_hex()
+}
+
+/// The settings of a native server that differ from the container's: it binds the published addresses itself, and its
+/// data lies in the project folder.
+pub(super) fn native_environment(project: &Project) -> Vec<(String, String)> {
+    let mut environment = Vec::new();
+    let mut set = |name: &str, value: String| environment.push((format!("PORTWRIGHT_{name}"), value));
+    set("DATABASE_PATH", project.directory.join("data").join("mappings.db").display().to_string());
+    if let Some((mapping, range)) = api(project) {
+        set("API_LISTEN_PORT", range.first().to_string());
+        if let Some(address) = mapping.host_ip {
+            set("API_LISTEN", address.to_string());
+        }
+    }
+    if let Some(range) = project.mappings.iter().filter_map(fixed).find(|range| range.count() > 1) {
+        set("PORT_RANGE_FROM", range.first().to_string());
+        set("PORT_RANGE_END", range.last().to_string());
+    }
+    environment
+}
+
+/// The mapping of the HTTP API: the one single port of the server.
+pub(super) fn api(project: &Project) -> Option<(&Mapping, PortRange)> {
+    let mappings = project.mappings.iter().filter(|mapping| mapping.service == SERVICE);
+    mappings.filter_map(|mapping| Some((mapping, fixed(mapping)?))).find(|(_, range)| range.count() == 1)
+}
+
+fn fixed(mapping: &Mapping) -> Option<PortRange> {
+    match mapping.published {
+        PublishedPort::Fixed(range) => Some(range),
+        PublishedPort::AnyOf(_) | PublishedPort::Random => None,
+    }
+}

@@ -1,0 +1,473 @@
+//! Starts what the plan prepared: the bundled server as a container or as a process, a compose project by compose.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use super::native::{self, Spec};
+use super::order::{Order, RuntimeChoice};
+use super::project::ProjectKind;
+use super::{Audience, Planned, Run, bundled, service};
+use crate::docker::{
+    self, ComposeFailure, ComposeTool, DeployError, Deployed, Engine, EngineKind, Executable, FILES_FOLDER, PROGRAM,
+    ServiceFile, ServiceSpec, VolumeMount,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Mapping, Port, Project, Published, PublishedPort};
+use crate::words::Message;
+use crate::words::deploy::DeployWords;
+
+/// What runs a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Runtime {
+    /// Docker.
+    Docker,
+    /// Podman.
+    Podman,
+    /// A supervised process.
+    Native,
+}
+
+impl Runtime {
+    /// Returns the stable name used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Native => "native",
+        }
+    }
+
+    fn of(engine: &Engine) -> Self {
+        match engine.identity().kind {
+            EngineKind::Docker => Self::Docker,
+            EngineKind::Podman => Self::Podman,
+        }
+    }
+}
+
+/// What a run will launch, and with what.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// The bundled server as a container.
+    Container(Engine),
+    /// The bundled server as a process.
+    Native,
+    /// A compose project.
+    Compose(Engine, ComposeTool),
+}
+
+impl Target {
+    pub(super) fn runtime(&self) -> Runtime {
+        match self {
+            Self::Container(engine) | Self::Compose(engine, _) => Runtime::of(engine),
+            Self::Native => Runtime::Native,
+        }
+    }
+}
+
+/// Something that runs.
+#[derive(Debug)]
+pub struct Launched {
+    /// The container, the compose project or the service.
+    pub name: String,
+    /// What runs it.
+    pub runtime: Runtime,
+    /// The container's id or the process id; `None` for a compose project of several containers.
+    pub id: Option<String>,
+    /// The image, where one image runs.
+    pub image: Option<String>,
+    /// What was done: `unchanged`, `started`, `created`, `recreated`.
+    pub state: String,
+    /// The token by which our own server is told from another one on the same port.
+    pub(super) instance: Option<String>,
+    pub(super) handle: Handle,
+}
+
+/// How to reach what runs.
+#[derive(Debug)]
+pub(super) enum Handle {
+    Native { folder: PathBuf },
+    Container { engine: Engine, deployed: Deployed },
+    Compose { engine: Engine, project: String, directory: PathBuf },
+}
+
+/// Why a launch failed.
+#[derive(Debug)]
+pub(super) enum LaunchFailure {
+    /// A port was taken between plan and start; a new plan mends it.
+    PortTaken(Port),
+    /// A file changed between plan and write; nothing was changed, and a new plan mends it.
+    Stale(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl LaunchFailure {
+    /// Reads the failure of a write: only a stale plan is `Busy` there.
+    pub(super) fn of_apply(error: Error) -> Self {
+        if error.kind() == ErrorKind::Busy { Self::Stale(error) } else { Self::Other(error) }
+    }
+}
+
+impl From<Error> for LaunchFailure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// What is remembered of a launch, so that `undo` stops what the run started and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LaunchRecord {
+    /// The change of files of the same run.
+    pub(super) undo_id: Option<String>,
+    /// What runs it.
+    pub(super) runtime: Runtime,
+    /// The name of what was started.
+    pub(super) name: String,
+}
+
+/// The name of the record in the state folder.
+pub(super) const LAUNCH_RECORD: &str = "launched";
+
+/// Decides what launches the project; `None` when nothing is to be launched.
+///
+/// # Errors
+/// `Missing` when the wanted engine or compose is not there; `Usage` for a compose project with `--runtime native`.
+pub(super) async fn target(
+    order: &Order,
+    planned: &Planned,
+    engine: Result<Engine>,
+    audience: &mut dyn Audience,
+) -> Result<Option<Target>> {
+    if !order.launch {
+        return Ok(None);
+    }
+    let no_engine = |error: Error| {
+        let why = Box::new(error.message().clone());
+        let shown = Error::new(ErrorKind::Missing, DeployWords::NoEngine { why });
+        match error.way_out() {
+            Some(hint) => shown.hint(hint.clone()),
+            None => shown.hint(DeployWords::HintNoEngine),
+        }
+    };
+    match (planned.loaded.kind, order.project.runtime) {
+        (_, RuntimeChoice::None) => Ok(None),
+        (ProjectKind::Bundled, RuntimeChoice::Native) => Ok(Some(Target::Native)),
+        (ProjectKind::Bundled, RuntimeChoice::Docker | RuntimeChoice::Podman) => {
+            Ok(Some(Target::Container(engine.map_err(no_engine)?)))
+        }
+        (ProjectKind::Bundled, RuntimeChoice::Auto) => match engine {
+            Ok(engine) => Ok(Some(Target::Container(engine))),
+            Err(error) => {
+                let why = Box::new(error.message().clone());
+                audience.note(DeployWords::NativeInstead { why }.into());
+                Ok(Some(Target::Native))
+            }
+        },
+        (ProjectKind::Compose, RuntimeChoice::Native) => {
+            let error = Error::new(ErrorKind::Usage, DeployWords::NativeOnlyBundled);
+            Err(error.hint(DeployWords::HintNativeOnlyBundled))
+        }
+        (ProjectKind::Compose, _) => {
+            let engine = engine.map_err(no_engine)?;
+            let lookup = |name: &str| order.project.environment.get(name).cloned();
+            let tool = ComposeTool::find(&lookup, &planned.loaded.project.directory).await?;
+            Ok(Some(Target::Compose(engine, tool)))
+        }
+    }
+}
+
+/// Remembers what this run started, so that its undo stops it.
+pub(super) fn remember(run: &Run<'_>, launched: &Launched, undo_id: Option<&str>) -> Result<()> {
+    if launched.state == "unchanged" {
+        return Ok(());
+    }
+    let (runtime, name) = (launched.runtime, launched.name.clone());
+    let record = LaunchRecord { undo_id: undo_id.map(str::to_owned), runtime, name };
+    run.state.save_json(run.lock, LAUNCH_RECORD, &record)
+}
+
+/// Launches the project.
+pub(super) async fn launch(
+    run: &Run<'_>,
+    planned: &Planned,
+    target: Target,
+    audience: &mut dyn Audience,
+) -> Result<Launched, LaunchFailure> {
+    let launched = match target {
+        Target::Container(engine) => container(planned, engine, audience).await?,
+        Target::Native => process(run, planned, audience).await?,
+        Target::Compose(engine, tool) => compose(run, planned, engine, &tool, audience).await?,
+    };
+    Ok(launched)
+}
+
+async fn container(planned: &Planned, engine: Engine, audience: &mut dyn Audience) -> Result<Launched, LaunchFailure> {
+    audience.step(DeployWords::StepImage.into());
+    let image = engine.ensure_image(&Executable::this(), &|_, _| {}).await.map_err(partial)?;
+    audience.step(DeployWords::StepStart.into());
+    let project = &planned.after;
+    let spec = container_spec(planned, image)?;
+    let deployed = match engine.deploy(&spec, &|_| {}).await {
+        Ok(deployed) => deployed,
+        Err(DeployError::PortTaken(taken)) => {
+            let first = project.mappings.iter().find_map(fixed).map_or(Port::MAX, crate::model::PortRange::first);
+            return Err(LaunchFailure::PortTaken(taken.port.unwrap_or(first)));
+        }
+        Err(DeployError::Other(error)) => return Err(LaunchFailure::Other(partial(error))),
+    };
+    let state = match deployed.action {
+        docker::Action::Unchanged => "unchanged",
+        docker::Action::Started => "started",
+        docker::Action::Created => "created",
+        docker::Action::Recreated => "recreated",
+    };
+    Ok(Launched {
+        name: deployed.name.clone(),
+        runtime: Runtime::of(&engine),
+        id: Some(deployed.id.clone()),
+        image: Some(deployed.image.clone()),
+        state: state.to_owned(),
+        instance: Some(bundled::instance(&project.directory)),
+        handle: Handle::Container { engine, deployed },
+    })
+}
+
+/// Files may have been written by then: what fails after it is not "nothing changed".
+fn partial(error: Error) -> Error {
+    error.with_kind(ErrorKind::Partial).hint(DeployWords::HintContinue)
+}
+
+fn container_spec(planned: &Planned, image: docker::ImageRef) -> Result<ServiceSpec> {
+    let project = &planned.after;
+    let name = bundled::service_name(project);
+    let file = |name: &str, source: &str| -> Result<ServiceFile> {
+        Ok(ServiceFile { name: name.to_owned(), contents: planned.contents(source)? })
+    };
+    let config = format!("{FILES_FOLDER}/{}", bundled::CONFIG_FILE);
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    Ok(ServiceSpec {
+        image,
+        command: words(&["tunnel", "server", "--config", &config, "--env-file", &format!("{FILES_FOLDER}/env")]),
+        env: vec![("PORTWRIGHT_INSTANCE".to_owned(), bundled::instance(&project.directory))],
+        labels: std::collections::BTreeMap::new(),
+        ports: project.mappings.iter().flat_map(published).collect(),
+        host_network: false,
+        volumes: vec![VolumeMount { name: format!("{name}-data"), target: "/data".to_owned() }],
+        files: vec![file(bundled::CONFIG_FILE, bundled::CONFIG_FILE)?, file("env", ".env")?],
+        directory: project.directory.clone(),
+        instance: None,
+        health: words(&[PROGRAM, "tunnel", "health", "--config", &config]),
+        name,
+    })
+}
+
+fn fixed(mapping: &Mapping) -> Option<crate::model::PortRange> {
+    match mapping.published {
+        PublishedPort::Fixed(range) => Some(range),
+        PublishedPort::AnyOf(_) | PublishedPort::Random => None,
+    }
+}
+
+fn published(mapping: &Mapping) -> Vec<Published> {
+    let Some(range) = fixed(mapping) else { return Vec::new() };
+    let pairs = range.ports().zip(mapping.container.ports());
+    pairs
+        .map(|(host_port, container_port)| Published {
+            host_ip: mapping.host_ip,
+            host_port,
+            container_port,
+            protocol: mapping.protocol,
+        })
+        .collect()
+}
+
+async fn process(run: &Run<'_>, planned: &Planned, audience: &mut dyn Audience) -> Result<Launched, LaunchFailure> {
+    audience.step(DeployWords::StepStart.into());
+    let spec = native_spec(planned)?;
+    let (record, action) = native::start(run.state.folder(), &spec).await?;
+    let state = match action {
+        native::Action::Unchanged => "unchanged",
+        native::Action::Started => "started",
+    };
+    Ok(Launched {
+        name: spec.name,
+        runtime: Runtime::Native,
+        id: record.server.map(|mark| mark.pid.to_string()),
+        image: None,
+        state: state.to_owned(),
+        instance: Some(bundled::instance(&planned.after.directory)),
+        handle: Handle::Native { folder: run.state.folder().to_owned() },
+    })
+}
+
+fn native_spec(planned: &Planned) -> Result<Spec> {
+    let project = &planned.after;
+    let program = std::env::current_exe()
+        .map_err(|error| Error::new(ErrorKind::Partial, DeployWords::SpawnFailed { why: error.to_string() }))?;
+    let path = |name: &str| project.directory.join(name).display().to_string();
+    let mut environment = bundled::native_environment(project);
+    environment.push(("PORTWRIGHT_INSTANCE".to_owned(), bundled::instance(&project.directory)));
+    let contents = [planned.contents(bundled::CONFIG_FILE)?, planned.contents(".env")?].concat();
+    let digest = bundled::digest(&[&contents, &executable_mark(&program)]);
+    let words = ["tunnel", "server", "--config", &path(bundled::CONFIG_FILE), "--env-file", &path(".env")];
+    Ok(Spec {
+        name: bundled::service_name(project),
+        program,
+        arguments: words.iter().map(|word| (*word).to_owned()).collect(),
+        environment,
+        directory: project.directory.clone(),
+        digest,
+    })
+}
+
+/// What changes when the executable is replaced by another version.
+fn executable_mark(program: &Path) -> Vec<u8> {
+    let Ok(metadata) = std::fs::metadata(program) else { return Vec::new() };
+    format!("{}/{:?}", metadata.len(), metadata.modified().ok()).into_bytes()
+}
+
+async fn compose(
+    run: &Run<'_>,
+    planned: &Planned,
+    engine: Engine,
+    tool: &ComposeTool,
+    audience: &mut dyn Audience,
+) -> Result<Launched, LaunchFailure> {
+    audience.step(DeployWords::StepCompose.into());
+    let project = &planned.after;
+    let invocation = service::invocation(&run.order.project, project);
+    let address = engine.identity().address.clone();
+    let audience = Mutex::new(audience);
+    let show = |line: &str| {
+        if let Ok(mut audience) = audience.lock() {
+            audience.tool_line(line);
+        }
+    };
+    let up = tool.up(&invocation, &address, &show);
+    tokio::select! {
+        result = up => match result {
+            Ok(()) => {}
+            Err(ComposeFailure::PortTaken(taken)) => {
+                let first = project.mappings.iter().find_map(fixed).map_or(Port::MAX, crate::model::PortRange::first);
+                return Err(LaunchFailure::PortTaken(taken.port.unwrap_or(first)));
+            }
+            Err(ComposeFailure::Failed { last_lines, .. }) => return Err(compose_failed(tool, &last_lines).into()),
+            Err(ComposeFailure::Other(error)) => return Err(LaunchFailure::Other(partial(error))),
+        },
+        () = run.interrupt.wait() => {
+            let list = crate::words::ListOf(vec![DeployWords::StepCompose.into()]);
+            let error = Error::new(ErrorKind::Interrupted, DeployWords::InterruptedLaunch { list });
+            return Err(LaunchFailure::Other(error.hint(DeployWords::HintContinue)));
+        }
+    }
+    Ok(Launched {
+        name: project.name.clone(),
+        runtime: Runtime::of(&engine),
+        id: None,
+        image: None,
+        state: "started".to_owned(),
+        instance: None,
+        handle: Handle::Compose { engine, project: project.name.clone(), directory: project.directory.clone() },
+    })
+}
+
+pub(super) fn compose_failed(tool: &ComposeTool, last_lines: &[String]) -> Error {
+    let words = DeployWords::ComposeFailed { command: tool.command().to_owned() };
+    let error = Error::new(ErrorKind::Partial, words).hint(DeployWords::HintContinue);
+    if last_lines.is_empty() {
+        error
+    } else {
+        error.context(DeployWords::UnhealthyLog { lines: last_lines.join("\n") })
+    }
+}
+
+/// Tells whether the engine ignores the published ports of the mapping's service.
+pub(super) fn in_host_network(project: &Project, mapping: &Mapping) -> bool {
+    project.services.iter().any(|service| service.name == mapping.service && service.host_network)
+}
+
+impl Launched {
+    /// Says what is wrong with what runs; `None` while nothing is.
+    pub(super) async fn failed(&self) -> Option<Message> {
+        match &self.handle {
+            Handle::Native { folder } => {
+                let record = native::record(folder);
+                let state_of =
+                    |word: &str| DeployWords::ContainerState { name: self.name.clone(), state: word.to_owned() };
+                match record {
+                    Some(record) if record.alive() && record.restarts < 2 => None,
+                    Some(record) if record.alive() => Some(state_of("restarting").into()),
+                    _ => Some(state_of("exited").into()),
+                }
+            }
+            Handle::Container { engine, deployed } => {
+                let all = engine.status(None).await.ok()?;
+                let found = all.iter().find(|status| status.id == deployed.id);
+                bad_state(&deployed.name, found.map(|status| (status.state.as_str(), status.health.as_deref())))
+            }
+            Handle::Compose { engine, project, directory } => {
+                let all = engine.compose_status(project, directory).await.ok()?;
+                if all.is_empty() {
+                    return Some(DeployWords::NothingRuns.into());
+                }
+                all.iter().find_map(|status| match status.health.as_deref() {
+                    // A one-shot service that ended well has done its work.
+                    _ if status.state == "exited" && status.exit_code == Some(0) => None,
+                    Some("starting") => Some(
+                        DeployWords::ContainerState { name: status.name.clone(), state: "starting".to_owned() }.into(),
+                    ),
+                    health => bad_state(&status.name, Some((status.state.as_str(), health))),
+                })
+            }
+        }
+    }
+
+    /// Returns the last lines that it printed; none when they cannot be had.
+    pub(super) async fn last_lines(&self) -> Vec<String> {
+        match &self.handle {
+            Handle::Native { folder } => native::last_lines(folder),
+            Handle::Container { engine, deployed } => engine.last_lines(&deployed.id).await,
+            Handle::Compose { engine, project, directory } => {
+                let Ok(all) = engine.compose_status(project, directory).await else { return Vec::new() };
+                let bad = all.iter().find(|status| {
+                    bad_state(&status.name, Some((status.state.as_str(), status.health.as_deref()))).is_some()
+                });
+                match bad {
+                    Some(status) => engine.last_lines(&status.id).await,
+                    None => Vec::new(),
+                }
+            }
+        }
+    }
+
+    /// Ends a launch that proved itself: what it replaced is removed.
+    pub(super) async fn settle(&self) -> Result<()> {
+        match &self.handle {
+            Handle::Container { engine, deployed } => engine.settle(deployed).await,
+            Handle::Native { .. } | Handle::Compose { .. } => Ok(()),
+        }
+    }
+
+    /// After a failed verification: what was replaced runs again; what was merely started stays, for a look at it.
+    pub(super) async fn take_back(&self) -> Result<()> {
+        match &self.handle {
+            Handle::Container { engine, deployed } if deployed.previous.is_some() => engine.roll_back(deployed).await,
+            Handle::Container { .. } | Handle::Native { .. } | Handle::Compose { .. } => Ok(()),
+        }
+    }
+}
+
+fn bad_state(name: &str, found: Option<(&str, Option<&str>)>) -> Option<Message> {
+    let word = match found {
+        None => "gone",
+        Some(("running", Some("unhealthy"))) => "unhealthy",
+        Some(("running", _)) => return None,
+        Some((state, _)) => state,
+    };
+    Some(DeployWords::ContainerState { name: name.to_owned(), state: word.to_owned() }.into())
+}

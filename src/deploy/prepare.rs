@@ -1,0 +1,174 @@
+//! Makes the plan of a run: ports chosen and confirmed by binds, answers asked for, and the exact bytes of every file.
+
+use super::Audience;
+use super::observe::probe;
+use super::order::Order;
+use super::project::LoadedProject;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Endpoint, Facts, FileEdit, Lever, Move, Port, Project, PublishedPort, Use};
+use crate::plan::{self, Decision, PortPlan, Wishes};
+use crate::text::edit::{EditRequest, EditStyle, Edited, edit};
+use crate::text::project::{Loaded, Snapshot, load};
+use crate::words::Message;
+use crate::words::deploy::DeployWords;
+
+/// The most rounds of choosing and probing. Each round rules out a port that no table showed; a thousand of those in a
+/// row mean that something is wrong.
+const ROUNDS_MAX: usize = 1_000;
+
+/// A complete plan: nothing is left to choose.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The project as it is.
+    pub loaded: LoadedProject,
+    /// The judgement and the moves.
+    pub ports: PortPlan,
+    /// New contents of files, those of files to be created among them.
+    pub edits: Vec<FileEdit>,
+    /// The project as it will be.
+    pub after: Project,
+    /// Other places that name a moved port or its variable.
+    pub uses: Vec<Use>,
+    /// What deserves to be known.
+    pub warnings: Vec<Message>,
+}
+
+impl Planned {
+    /// Returns the contents that a file of the project directory will have.
+    ///
+    /// # Errors
+    /// `Missing` when there is no such file.
+    pub(super) fn contents(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.after.directory.join(name);
+        if let Some(edit) = self.edits.iter().find(|edit| edit.file == path) {
+            return Ok(edit.after.clone());
+        }
+        super::project::contents(&self.after.directory, &path)?
+            .ok_or_else(|| Error::new(ErrorKind::Missing, DeployWords::FileGone { path }))
+    }
+}
+
+/// Plans a run.
+///
+/// # Errors
+/// As [`plan::choose`] and [`edit`]; `Interrupted` when the person aborts.
+pub fn prepare(
+    loaded: LoadedProject,
+    facts: &mut Facts,
+    order: &Order,
+    audience: &mut dyn Audience,
+) -> Result<Planned> {
+    let ports = ask(&loaded.project, facts, &order.wishes, audience)?;
+    let style = if order.wishes.override_file { EditStyle::Override } else { EditStyle::InPlace };
+    let Edited { files: mut edits, notes } = edit(&EditRequest {
+        request: &loaded.request,
+        snapshot: &loaded.snapshot,
+        project: &loaded.project,
+        moves: &ports.moves,
+        style,
+    })?;
+    let mut snapshot = loaded.snapshot.clone();
+    snapshot.extend(edits.iter().map(|edit| (edit.file.clone(), Some(edit.after.clone()))));
+    let after = match load(&loaded.request, &snapshot)? {
+        Loaded::Ready(project) => *project,
+        Loaded::Absent | Loaded::Needs(_) => return Err(super::project::no_project(&loaded.project.directory)),
+    };
+    let uses = uses_of(&loaded, &ports.moves);
+    create_fresh(&loaded, &snapshot, &mut edits);
+    let mut warnings = loaded.project.warnings.clone();
+    warnings.extend(ports.warnings.iter().cloned());
+    warnings.extend(notes);
+    Ok(Planned { loaded, ports, edits, after, uses, warnings })
+}
+
+/// Chooses until a bind has confirmed every port that was chosen or suggested.
+///
+/// # Errors
+/// As [`plan::choose`].
+pub(super) fn settle(project: &Project, facts: &mut Facts, wishes: &Wishes) -> Result<PortPlan> {
+    for _ in 0..ROUNDS_MAX {
+        let ports = plan::choose(project, facts, wishes)?;
+        if ports.to_probe.is_empty() {
+            return Ok(ports);
+        }
+        ports.to_probe.iter().for_each(|endpoint| probe(facts, *endpoint));
+    }
+    Err(Error::new(ErrorKind::Refused, DeployWords::ProbingEndless))
+}
+
+/// Asks for an answer to each conflict, one after the other, each beside the answers before it.
+fn ask(project: &Project, facts: &mut Facts, wishes: &Wishes, audience: &mut dyn Audience) -> Result<PortPlan> {
+    let mut wishes = wishes.clone();
+    loop {
+        let ports = settle(project, facts, &wishes)?;
+        let Some(lead) = ports.open.first().copied() else { return Ok(ports) };
+        let group = plan::group_of(project, lead);
+        let mut check = |port: Port| {
+            for mapping in group.iter().filter_map(|id| project.mappings.get(id.0)) {
+                let endpoints = Endpoint::published(mapping.host_ip, port, mapping.protocol, facts.ipv6);
+                for endpoint in endpoints {
+                    probe(facts, endpoint);
+                }
+            }
+            plan::try_port(project, facts, &ports.moves, lead, port)
+        };
+        let answer: Decision = audience.answer(project, &ports, lead, &mut check)?;
+        wishes.answers.insert(lead, answer);
+    }
+}
+
+/// Names the chosen ports, so that the same project gets the same ones again.
+pub(super) fn choices(planned: &Planned) -> std::collections::BTreeMap<String, Port> {
+    let moves = planned.ports.moves.iter().flat_map(|decided| {
+        let mappings = decided.mappings.iter().filter_map(|id| planned.loaded.project.mappings.get(id.0));
+        mappings.map(|mapping| (plan::sticky_name(mapping), decided.to))
+    });
+    moves.collect()
+}
+
+/// Says of each move what became what, for the receipt.
+pub(super) fn move_lines(planned: &Planned) -> Vec<String> {
+    let moves = planned.ports.moves.iter().filter_map(|decided| {
+        let mapping = planned.loaded.project.mappings.get(decided.mappings.first()?.0)?;
+        Some(format!("{}: {} -> {}", plan::sticky_name(mapping), decided.from, decided.to))
+    });
+    moves.collect()
+}
+
+/// Files of a fresh project are written whole, with their edits in them.
+fn create_fresh(loaded: &LoadedProject, snapshot: &Snapshot, edits: &mut Vec<FileEdit>) {
+    for file in &loaded.fresh {
+        let after = snapshot.get(file).cloned().flatten().unwrap_or_default();
+        edits.retain(|edit| edit.file != *file);
+        edits.push(FileEdit { file: file.clone(), before: None, after });
+    }
+}
+
+fn uses_of(loaded: &LoadedProject, moves: &[Move]) -> Vec<Use> {
+    let texts: Vec<_> =
+        loaded.snapshot.iter().filter_map(|(path, contents)| Some((path.clone(), contents.as_deref()?))).collect();
+    let mut found = Vec::new();
+    for decided in moves {
+        let Some(mapping) = decided.mappings.first().and_then(|id| loaded.project.mappings.get(id.0)) else { continue };
+        let skip: Vec<_> = loaded
+            .project
+            .mappings
+            .iter()
+            .filter(|mapping| matches!(mapping.published, PublishedPort::Fixed(_)))
+            .filter_map(|mapping| match &mapping.lever {
+                Lever::Literal { file, span } => Some((file.clone(), span.clone())),
+                Lever::Variable { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
+            })
+            .collect();
+        let variable = match &mapping.lever {
+            Lever::Variable { name, .. } => Some(name.as_str()),
+            Lever::Literal { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
+        };
+        found.extend(plan::uses(variable, decided.from, &texts, &skip));
+    }
+    found.sort_by(|left, right| {
+        (&left.at.file, left.at.line, left.at.column).cmp(&(&right.at.file, right.at.line, right.at.column))
+    });
+    found.dedup();
+    found
+}

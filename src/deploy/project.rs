@@ -1,0 +1,143 @@
+//! Reads a project from disk, file by file as the reader asks for them; or lays out the bundled one in memory.
+
+use std::path::{Path, PathBuf};
+
+use super::bundled;
+use super::order::ProjectOrder;
+use crate::disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Project;
+use crate::text::project::{Loaded, Request, Snapshot, load};
+use crate::words::deploy::DeployWords;
+
+/// The most files one project may name through `-f`, `include` and `extends`; the largest of the corpus names 7.
+const PROJECT_FILES_MAX: usize = 256;
+
+/// What kind of project it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProjectKind {
+    /// The bundled tunnel server, laid out by Portwright.
+    Bundled,
+    /// A compose project of the user's.
+    Compose,
+}
+
+/// A project with the contents of every file that it was read from.
+#[derive(Debug, Clone)]
+pub struct LoadedProject {
+    /// What kind it is.
+    pub kind: ProjectKind,
+    /// How it was read.
+    pub request: Request,
+    /// The files, as they are (or, for a fresh bundled project, as they will be).
+    pub snapshot: Snapshot,
+    /// The project.
+    pub project: Project,
+    /// Files that do not exist yet and are to be created by the run.
+    pub fresh: Vec<PathBuf>,
+}
+
+/// Reads the project of `order`; `None` when its directory has no compose file.
+///
+/// # Errors
+/// `Missing` for unreadable files, `Refused` for what the project's files say wrongly.
+pub fn read(order: &ProjectOrder) -> Result<Option<LoadedProject>> {
+    read_in(order, &order.directory, Snapshot::new(), Vec::new())
+}
+
+/// Finds the project that a verb on a launched service is about: the one of the directory, else the bundled one that was
+/// laid out in `bundled_directory`.
+///
+/// # Errors
+/// As [`read`]; `Missing` when there is neither.
+pub fn find(order: &ProjectOrder, bundled_directory: &Path) -> Result<LoadedProject> {
+    if let Some(loaded) = read(order)? {
+        return Ok(loaded);
+    }
+    let named = order.directory_named || !order.files.is_empty();
+    let bundled = if named { None } else { read_in(order, bundled_directory, Snapshot::new(), Vec::new())? };
+    bundled.ok_or_else(|| no_project(&order.directory))
+}
+
+/// Reads the project, or lays out the bundled one in memory where there is none.
+///
+/// # Errors
+/// As [`read`]; and `Missing` when no data directory can be found for the bundled project.
+pub fn read_or_lay_out(order: &ProjectOrder, layout: &bundled::Layout) -> Result<LoadedProject> {
+    if let Some(loaded) = read(order)? {
+        return Ok(loaded);
+    }
+    if !order.files.is_empty() {
+        return Err(no_project(&order.directory));
+    }
+    let directory = if order.directory_named { order.directory.clone() } else { layout.default_directory.clone() };
+    if directory != order.directory
+        && let Some(loaded) = read_in(order, &directory, Snapshot::new(), Vec::new())?
+    {
+        return Ok(loaded);
+    }
+    let mut snapshot = Snapshot::new();
+    let mut fresh = Vec::new();
+    for (name, fresh_contents) in bundled::files(layout) {
+        let path = directory.join(name);
+        let existing = contents(&directory, &path)?;
+        if existing.is_none() {
+            fresh.push(path.clone());
+        }
+        snapshot.insert(path, Some(existing.unwrap_or(fresh_contents)));
+    }
+    read_in(order, &directory, snapshot, fresh)?.ok_or_else(|| no_project(&directory))
+}
+
+/// The error for a directory without a compose file.
+#[must_use]
+pub fn no_project(directory: &Path) -> Error {
+    let words = DeployWords::NoProject { directory: directory.display().to_string() };
+    Error::new(ErrorKind::Missing, words).hint(DeployWords::HintNoProject)
+}
+
+fn read_in(
+    order: &ProjectOrder,
+    directory: &Path,
+    mut snapshot: Snapshot,
+    fresh: Vec<PathBuf>,
+) -> Result<Option<LoadedProject>> {
+    let request = Request {
+        directory: directory.to_owned(),
+        files: order.files.clone(),
+        env_file: order.env_file.clone(),
+        profiles: order.profiles.clone(),
+        project_name: None,
+        shell: order.environment.clone(),
+    };
+    loop {
+        let needed = match load(&request, &snapshot)? {
+            Loaded::Absent => return Ok(None),
+            Loaded::Ready(project) => {
+                let kind = bundled::kind_of(&snapshot, &project);
+                return Ok(Some(LoadedProject { kind, request, snapshot, project: *project, fresh }));
+            }
+            Loaded::Needs(paths) => paths,
+        };
+        for path in needed {
+            let read = contents(directory, &path)?;
+            snapshot.insert(path, read);
+        }
+        if snapshot.len() > PROJECT_FILES_MAX {
+            let words = DeployWords::ProjectTooWide { count: PROJECT_FILES_MAX };
+            return Err(Error::new(ErrorKind::Refused, words));
+        }
+    }
+}
+
+/// Reads a file of the project; `None` when it does not exist.
+///
+/// # Errors
+/// As [`disk::read_project_file`].
+pub(super) fn contents(directory: &Path, path: &Path) -> Result<Option<Vec<u8>>> {
+    if !directory.is_dir() {
+        return Ok(None);
+    }
+    let read = disk::read_project_file(directory, path, disk::PROJECT_FILE_BYTES_MAX)?;
+    Ok(read.map(|fact| fact.contents))
+}

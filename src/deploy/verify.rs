@@ -1,0 +1,204 @@
+//! Proves that what was launched answers: its health by HTTP, its ports from outside the container.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::launch::{Handle, Launched};
+use super::{Audience, Planned, Run, bundled};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Port, Project, Protocol, PublishedPort};
+use crate::tunnel;
+use crate::words::Message;
+use crate::words::deploy::DeployWords;
+
+/// A pause between two looks: short beside what a person notices.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long one probe may take.
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long an accepted connection must stay open to count as reached: a port forwarder accepts first and resets when
+/// nothing listens behind it.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// An address at which something answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    /// The service, with the container's port where it publishes several.
+    pub name: String,
+    /// The address to open.
+    pub url: String,
+}
+
+/// Waits until everything that was launched answers, and returns where.
+///
+/// # Errors
+/// `Unhealthy` with what was seen last; `Partial` when a signal came.
+pub(super) async fn verify(
+    run: &Run<'_>,
+    planned: &Planned,
+    launched: &Launched,
+    audience: &mut dyn Audience,
+) -> Result<Vec<Url>> {
+    audience.step(DeployWords::StepVerify.into());
+    let started = Instant::now();
+    let deadline = started + run.order.wait;
+    let project = &planned.after;
+    let watch = async {
+        match &launched.handle {
+            Handle::Native { .. } | Handle::Container { .. } => server(run, launched, project, deadline).await,
+            Handle::Compose { .. } => composed(launched, project, deadline).await,
+        }
+    };
+    tokio::select! {
+        result = watch => result?,
+        () = run.interrupt.wait() => {
+            let list = crate::words::ListOf(vec![DeployWords::Started { name: launched.name.clone() }.into()]);
+            let error = Error::new(ErrorKind::Interrupted, DeployWords::InterruptedLaunch { list });
+            return Err(error.hint(DeployWords::HintContinue));
+        }
+    }
+    let seconds = format!("{:.1}", started.elapsed().as_secs_f64());
+    audience.note(DeployWords::Healthy { seconds }.into());
+    Ok(urls(project))
+}
+
+/// Waits for the bundled server: it must be our own instance that answers, not whatever else has the port.
+async fn server(run: &Run<'_>, launched: &Launched, project: &Project, deadline: Instant) -> Result<()> {
+    let Some(address) = api_address(project) else { return Ok(()) };
+    let url = format!("http://{address}/health");
+    let mut last = Message::from(DeployWords::NotReached { url: url.clone(), seconds: run.order.wait.as_secs() });
+    while Instant::now() < deadline {
+        match health(address).await {
+            Some(instance) if launched.instance.as_ref().is_none_or(|wanted| *wanted == instance) => return Ok(()),
+            Some(_) => last = DeployWords::Foreign { url: url.clone() }.into(),
+            None => {}
+        }
+        if let Some(why) = launched.failed().await {
+            return Err(unhealthy(launched, &why).await);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Err(unhealthy(launched, &last).await)
+}
+
+/// Waits for a compose project: every container runs and is healthy, every published TCP port is reached.
+async fn composed(launched: &Launched, project: &Project, deadline: Instant) -> Result<()> {
+    let mut last: Option<Message>;
+    loop {
+        last = launched.failed().await;
+        if last.is_none() {
+            last = first_unreached(project).await;
+        }
+        if last.is_none() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let why = last.unwrap_or_else(|| DeployWords::NothingRuns.into());
+    Err(unhealthy(launched, &why).await)
+}
+
+async fn first_unreached(project: &Project) -> Option<Message> {
+    for mapping in &project.mappings {
+        let PublishedPort::Fixed(range) = mapping.published else { continue };
+        if mapping.protocol != Protocol::Tcp || super::launch::in_host_network(project, mapping) {
+            continue;
+        }
+        if !reached(SocketAddr::new(reachable(mapping.host_ip), range.first().get())).await {
+            let service = mapping.service.clone();
+            return Some(DeployWords::PortNotReached { service, port: range.first() }.into());
+        }
+    }
+    None
+}
+
+/// Tells whether something behind the port keeps a connection: it is accepted, and not closed at once.
+async fn reached(address: SocketAddr) -> bool {
+    let Ok(Ok(mut stream)) = timeout(PROBE_DEADLINE, TcpStream::connect(address)).await else { return false };
+    let mut byte = [0];
+    match timeout(SETTLE, stream.read(&mut byte)).await {
+        Err(_) | Ok(Ok(1..)) => true,
+        Ok(Ok(0) | Err(_)) => false,
+    }
+}
+
+async fn unhealthy(launched: &Launched, why: &Message) -> Error {
+    let lines = launched.last_lines().await;
+    let words = DeployWords::Unhealthy { name: launched.name.clone(), why: Box::new(why.clone()) };
+    let error = Error::new(ErrorKind::Unhealthy, words).hint(DeployWords::HintUnhealthy);
+    if lines.is_empty() { error } else { error.context(DeployWords::UnhealthyLog { lines: lines.join("\n") }) }
+}
+
+fn api_address(project: &Project) -> Option<SocketAddr> {
+    let (mapping, range) = bundled::api(project)?;
+    Some(SocketAddr::new(reachable(mapping.host_ip), range.first().get()))
+}
+
+/// Asks a server who it is: its instance token; `None` when none of ours answers.
+async fn health(address: SocketAddr) -> Option<String> {
+    let probe = tokio::task::spawn_blocking(move || tunnel::health_probe(address));
+    match timeout(PROBE_DEADLINE, probe).await {
+        Ok(Ok(Ok(health))) => Some(health.instance),
+        _ => None,
+    }
+}
+
+/// Tells whether the bundled server of the project answers, as the instance that is meant.
+pub(super) async fn answers(project: &Project, instance: Option<&str>) -> bool {
+    let Some(address) = api_address(project) else { return false };
+    health(address).await.is_some_and(|found| instance.is_none_or(|wanted| wanted == found))
+}
+
+/// The address by which this host reaches a port that is published on `host_ip`.
+fn reachable(host_ip: Option<IpAddr>) -> IpAddr {
+    match host_ip {
+        None => Ipv4Addr::LOCALHOST.into(),
+        Some(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        Some(IpAddr::V6(address)) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        Some(address) => address,
+    }
+}
+
+/// Lists the addresses of a project: `http` for TCP ports that are not known to speak something else.
+pub(super) fn urls(project: &Project) -> Vec<Url> {
+    let fixed = project.mappings.iter().filter_map(|mapping| match mapping.published {
+        PublishedPort::Fixed(range) => Some((mapping, range)),
+        PublishedPort::AnyOf(_) | PublishedPort::Random => None,
+    });
+    let single = fixed.filter(|(_, range)| range.count() == 1);
+    single
+        .map(|(mapping, range)| {
+            let several = project.mappings.iter().filter(|other| other.service == mapping.service).count() > 1;
+            let exact = || format!("{}:{}", mapping.service, mapping.container.first());
+            let name = if several { exact() } else { mapping.service.clone() };
+            let address = SocketAddr::new(reachable(mapping.host_ip), range.first().get());
+            Url { name, url: format!("{}://{address}", scheme(mapping.container.first(), mapping.protocol)) }
+        })
+        .collect()
+}
+
+/// Names the protocol that a container's port speaks by convention (IANA registry); `http` where it has none, which is
+/// what most published ports speak.
+fn scheme(container_port: Port, protocol: Protocol) -> &'static str {
+    match (protocol, container_port.get()) {
+        (Protocol::Udp, _) => "udp",
+        (Protocol::Tcp, 443 | 8443) => "https",
+        (Protocol::Tcp, 22 | 2222) => "ssh",
+        (Protocol::Tcp, 3306) => "mysql",
+        (Protocol::Tcp, 5432) => "postgresql",
+        (Protocol::Tcp, 6379) => "redis",
+        (Protocol::Tcp, 27017) => "mongodb",
+        (Protocol::Tcp, 5672) => "amqp",
+        (Protocol::Tcp, 1883) => "mqtt",
+        (Protocol::Tcp, 21 | 25 | 53 | 110 | 143 | 465 | 587 | 993 | 995 | 9092) => "tcp",
+        (Protocol::Tcp, _) => "http",
+    }
+}

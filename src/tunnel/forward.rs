@@ -1,0 +1,295 @@
+//! One listener of a mapping: accepts visitors, dials the target for each, and joins the two.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::policy::{Access, Denial, Host, TargetPolicy};
+use super::relay::{End, Terms, join, reset};
+use crate::model::Port;
+
+/// Visitors of one mapping at a time; further ones are reset. Bounds the memory of one mapping to some 500 MiB when
+/// all of them transfer at once.
+const VISITORS_MAX: usize = 4096;
+
+/// How long a target may take to answer, name resolution included.
+const DIAL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The silence after which the system asks whether a peer is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The first and the longest pause after a failed accept: descriptors come back within moments or not at all.
+const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The least time between two log lines about the same trouble.
+const LOG_PACE: Duration = Duration::from_secs(10);
+
+/// Lets one event through in ten seconds, and remembers the last.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    last_seen: Mutex<Option<Instant>>,
+    last_line: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// Notes an event, and tells whether it should be logged.
+    pub(crate) fn due(&self) -> bool {
+        let now = Instant::now();
+        *self.last_seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.duration_since(last) >= LOG_PACE);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
+    /// Tells whether there was an event in the last ten seconds.
+    pub(crate) fn recent(&self) -> bool {
+        let last = *self.last_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < LOG_PACE)
+    }
+}
+
+/// The ports that this server itself listens on, so that no mapping leads back into it.
+#[derive(Debug, Default)]
+pub(crate) struct OwnPorts(RwLock<Vec<Port>>);
+
+impl OwnPorts {
+    pub(crate) fn add(&self, port: Port) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(port);
+    }
+
+    pub(crate) fn remove(&self, port: Port) {
+        let mut ports = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = ports.iter().position(|own| *own == port) {
+            ports.swap_remove(place);
+        }
+    }
+
+    /// Tells whether `port` is one of ours and `address` this machine's: the system lets only those be bound.
+    pub(crate) fn covers(&self, address: IpAddr, port: Port) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&port) && this_machine(address)
+    }
+}
+
+/// Tells whether `address` belongs to this machine.
+pub(crate) fn this_machine(address: IpAddr) -> bool {
+    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// Accepts from `listener` and pauses while the system has no descriptors left; never gives up and never spins.
+pub(crate) async fn accept(listener: &TcpListener, trouble: &Pace) -> (TcpStream, SocketAddr) {
+    let mut pause = ACCEPT_PAUSE.0;
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // A visitor that left before it was accepted.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+            }
+            Err(error) => {
+                if trouble.due() {
+                    tracing::error!(%error, "cannot accept connections; trying again");
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(ACCEPT_PAUSE.1);
+            }
+        }
+    }
+}
+
+/// What a listener does with its visitors.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) port: Port,
+    pub(crate) host: Host,
+    pub(crate) target_port: Port,
+    pub(crate) access: Access,
+    pub(crate) terms: Terms,
+    pub(crate) policy: Arc<TargetPolicy>,
+    pub(crate) own: Arc<OwnPorts>,
+    pub(crate) accepts: Arc<Pace>,
+    /// Failed dials and refused visitors of this route.
+    pub(crate) trouble: Pace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serve,
+    Drain,
+    Cut,
+}
+
+/// A running listener. Dropping it resets its visitors.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    phase: watch::Sender<Phase>,
+    closed: oneshot::Receiver<()>,
+    task: JoinHandle<usize>,
+}
+
+impl Forwarder {
+    /// Serves the visitors of `listener` in a task of its own.
+    pub(crate) fn start(listener: TcpListener, route: Route) -> Self {
+        let (phase, phases) = watch::channel(Phase::Serve);
+        let (closing, closed) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, Arc::new(route), phases, closing));
+        Self { phase, closed, task }
+    }
+
+    /// Stops accepting; the port is free when this returns. Visitors stay until [`Draining::finish`].
+    pub(crate) async fn stop(self) -> Draining {
+        let Self { phase, closed, task } = self;
+        phase.send_replace(Phase::Drain);
+        // Fails only when the task is gone, and the listener with it.
+        let _ = closed.await;
+        Draining { phase, task }
+    }
+}
+
+/// A listener that is closed, with visitors that may still be there.
+#[derive(Debug)]
+pub(crate) struct Draining {
+    phase: watch::Sender<Phase>,
+    task: JoinHandle<usize>,
+}
+
+impl Draining {
+    /// Waits until the visitors have left or `deadline` completes, resets the rest and returns how many that were.
+    pub(crate) async fn finish(mut self, deadline: impl Future<Output = ()>) -> usize {
+        tokio::select! {
+            left = &mut self.task => return left.unwrap_or_default(),
+            () = deadline => {}
+        }
+        self.phase.send_replace(Phase::Cut);
+        self.task.await.unwrap_or_default()
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    route: Arc<Route>,
+    mut phases: watch::Receiver<Phase>,
+    closing: oneshot::Sender<()>,
+) -> usize {
+    let mut visitors = JoinSet::new();
+    let mut cut = 0;
+    loop {
+        tokio::select! {
+            () = reached(&mut phases, Phase::Drain) => break,
+            Some(left) = visitors.join_next() => cut += usize::from(left.unwrap_or_default()),
+            (visitor, peer) = accept(&listener, &route.accepts) => {
+                if visitors.len() < VISITORS_MAX {
+                    visitors.spawn(visit(visitor, peer, Arc::clone(&route), phases.clone()));
+                } else {
+                    if route.trouble.due() {
+                        tracing::warn!(port = %route.port, limit = VISITORS_MAX, "too many visitors");
+                    }
+                    reset(visitor);
+                }
+            }
+        }
+    }
+    drop(listener);
+    // Nobody waits for it when the forwarder was dropped.
+    let _ = closing.send(());
+    while let Some(left) = visitors.join_next().await {
+        cut += usize::from(left.unwrap_or_default());
+    }
+    cut
+}
+
+/// Serves one visitor and tells whether it had to be cut off.
+async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phases: watch::Receiver<Phase>) -> bool {
+    if !route.access.admits(peer.ip()) {
+        if route.trouble.due() {
+            tracing::info!(port = %route.port, visitor = %peer.ip(), "refused by the access list");
+        }
+        reset(visitor);
+        return false;
+    }
+    let dialled = tokio::select! {
+        dialled = dial(&route) => dialled,
+        () = reached(&mut phases, Phase::Cut) => {
+            reset(visitor);
+            return true;
+        }
+    };
+    let target = match dialled {
+        Ok(target) => target,
+        Err(reason) => {
+            if route.trouble.due() {
+                tracing::warn!(port = %route.port, target = %route.host, target_port = %route.target_port, ?reason,
+                    "cannot reach the target");
+            }
+            reset(visitor);
+            return false;
+        }
+    };
+    for stream in [&visitor, &target] {
+        // A socket that died meanwhile refuses options; the relay finds out at once.
+        let _ = stream.set_nodelay(true);
+        let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+        let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    }
+    let end = join(visitor, target, &route.terms, reached(&mut phases, Phase::Cut)).await;
+    tracing::debug!(port = %route.port, visitor = %peer.ip(), ?end, "visitor left");
+    end == End::Cut
+}
+
+async fn reached(phases: &mut watch::Receiver<Phase>, wanted: Phase) {
+    // A sender that is gone is a forwarder that was dropped, which ends every phase.
+    let _ = phases.wait_for(|phase| *phase >= wanted).await;
+}
+
+/// Why a target was not reached; read in the log only.
+#[derive(Debug)]
+#[expect(dead_code, reason = "the fields are read by Debug, in the log")]
+enum DialFailure {
+    Denied(Denial),
+    Failed(io::Error),
+    TimedOut,
+    NoAddress,
+}
+
+/// Resolves the target, judges each address and connects to the first that is allowed and answers.
+async fn dial(route: &Route) -> Result<TcpStream, DialFailure> {
+    let deadline = Instant::now() + DIAL_DEADLINE;
+    let port = route.target_port.get();
+    let (name, addresses) = match &route.host {
+        Host::Address(address) => (String::new(), vec![SocketAddr::new(*address, port)]),
+        Host::Name(name) => {
+            let found = timeout_at(deadline, lookup_host((name.as_str(), port))).await;
+            let found = found.map_err(|_| DialFailure::TimedOut)?.map_err(DialFailure::Failed)?;
+            (name.clone(), found.collect())
+        }
+    };
+    let mut failure = DialFailure::NoAddress;
+    let own = |address, port| route.own.covers(address, port);
+    let count = addresses.len();
+    for (tried, address) in addresses.into_iter().enumerate() {
+        if let Some(denial) = route.policy.judge(&name, address.ip(), route.target_port, own) {
+            failure = DialFailure::Denied(denial);
+            continue;
+        }
+        // Each address gets its share of what is left, so that one that never answers does not use it all.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(count - tried).unwrap_or(1);
+        match timeout(share, TcpStream::connect(address)).await {
+            // The system may pick the target's own port for our end, and then connects us to ourselves.
+            Ok(Ok(target)) if target.local_addr().ok() == target.peer_addr().ok() => {
+                failure = DialFailure::Failed(io::ErrorKind::ConnectionRefused.into());
+            }
+            Ok(Ok(target)) => return Ok(target),
+            Ok(Err(error)) => failure = DialFailure::Failed(error),
+            Err(_) => failure = DialFailure::TimedOut,
+        }
+    }
+    Err(failure)
+}

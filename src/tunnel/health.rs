@@ -1,0 +1,126 @@
+//! Asks a running server for its health: what the container's health check and a launcher do.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::words::tunnel::TunnelWords;
+
+/// How long the whole question may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// The most that is read of an answer; ours has some 200 bytes.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+
+/// What a server says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Health {
+    /// `ok`, or `degraded` when a mapping is not served.
+    pub status: String,
+    /// Whether clients may connect.
+    pub tunnel_enabled: bool,
+    /// Whether a client is connected.
+    pub tunnel_connected: bool,
+    /// How many are.
+    pub clients: usize,
+    /// The version of the program.
+    pub version: String,
+    /// What the server was started with as `PORTWRIGHT_INSTANCE`; empty for a server that nobody launched.
+    #[serde(default)]
+    pub instance: String,
+}
+
+/// Asks the server at `address` for its health, within two seconds. Blocks the thread.
+///
+/// Takes no name, because what `localhost` resolves to differs between containers and C libraries. An unspecified
+/// address stands for loopback, so that the address a server listens on can be given as it is. No answer, and an answer
+/// that is not a tunnel server's, is [`ErrorKind::Unhealthy`].
+pub fn health_probe(address: SocketAddr) -> Result<Health> {
+    let loopback = match address {
+        SocketAddr::V4(_) => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        SocketAddr::V6(_) => SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], address.port())),
+    };
+    let address = if address.ip().is_unspecified() { loopback } else { address };
+    let unhealthy = |words| Error::new(ErrorKind::Unhealthy, words);
+    let answer = ask(address).map_err(|error| {
+        let address = address.to_string();
+        unhealthy(TunnelWords::NoAnswer { address, reason: error.to_string() })
+    })?;
+    understand(&answer).ok_or_else(|| unhealthy(TunnelWords::ForeignAnswer { address: address.to_string() }))
+}
+
+fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + DEADLINE;
+    let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+    stream.set_write_timeout(Some(DEADLINE))?;
+    write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        let read = stream.read(&mut chunk)?;
+        answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        if read == 0 || answer.len() as u64 > ANSWER_BYTES_MAX {
+            return Ok(answer);
+        }
+    }
+}
+
+fn understand(answer: &[u8]) -> Option<Health> {
+    let text = std::str::from_utf8(answer).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status_line = head.lines().next()?;
+    let ok = status_line.starts_with("HTTP/1.") && status_line.split(' ').nth(1) == Some("200");
+    ok.then(|| serde_json::from_str(body).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn answered_with(answer: &'static [u8]) -> Result<Health> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a visitor");
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(answer);
+        });
+        let health = health_probe(address);
+        server.join().expect("a server");
+        health
+    }
+
+    #[test]
+    fn only_a_tunnel_servers_answer_is_healthy() {
+        let ours = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{\"status\":\"ok\",\"tunnel_enabled\":false,\
+            \"tunnel_connected\":false,\"clients\":0,\"version\":\"1\",\"instance\":\"abc\"}";
+        assert_eq!(answered_with(ours).expect("healthy").instance, "abc");
+        for foreign in [
+            &b"HTTP/1.1 200 OK\r\n\r\n<html>"[..],
+            b"HTTP/1.1 404 Not Found\r\n\r\n{}",
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            b"",
+        ] {
+            assert_eq!(answered_with(foreign).expect_err("foreign").kind(), ErrorKind::Unhealthy);
+        }
+    }
+
+    #[test]
+    fn a_silent_server_is_unhealthy_after_two_seconds() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let started = Instant::now();
+        let error = health_probe(listener.local_addr().expect("an address")).expect_err("silence");
+        assert_eq!(error.kind(), ErrorKind::Unhealthy);
+        assert!(started.elapsed() < DEADLINE * 2);
+    }
+}

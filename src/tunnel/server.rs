@@ -1,0 +1,240 @@
+//! The tunnel server as a whole: reads its configuration, opens what it needs in order, serves, and drains.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::api::ApiServer;
+use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
+use super::mappings::Mappings;
+use super::relay::Patience;
+use super::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::{StopSignals, open_to_others};
+use crate::model::Port;
+use crate::words::tunnel::TunnelWords;
+
+/// How long visitors may finish after the server was asked to stop.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(30);
+
+/// How long requests to the API may finish once the mappings are closed.
+const API_GRACE: Duration = Duration::from_secs(1);
+
+/// The largest configuration, environment or key file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How to stop: for how long visitors may finish, and what ends that early.
+pub struct Drain {
+    grace: Duration,
+    now: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Drain {
+    /// Lets visitors finish for `grace`, or until `now` completes.
+    pub fn new(grace: Duration, now: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { grace, now: Box::pin(now) }
+    }
+}
+
+/// What a server did until it stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Visitors whose connections were reset because they did not finish in time.
+    pub cut: usize,
+}
+
+/// A running server.
+pub struct Server {
+    api: ApiServer,
+    api_address: SocketAddr,
+    mappings: Mappings,
+}
+
+impl Server {
+    /// Opens the database, binds the API, restores the mappings and serves, in this order.
+    ///
+    /// Fails with [`ErrorKind::Busy`] when the database or the API's port is in use, with [`ErrorKind::Missing`] when
+    /// either cannot be opened. A mapping that cannot be served does not stop the server.
+    pub async fn start(config: ServerConfig) -> Result<Self> {
+        Self::start_with(config, Patience::DEFAULT).await
+    }
+
+    async fn start_with(config: ServerConfig, patience: Patience) -> Result<Self> {
+        let (store, rows) = Store::open(&config.database)?;
+        let listener = TcpListener::bind(config.api.listen).await.map_err(|error| api_taken(&error, &config))?;
+        let api_address = listener.local_addr().map_err(|error| api_taken(&error, &config))?;
+        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store, patience);
+        if let Some(port) = Port::new(api_address.port()) {
+            mappings.own().add(port);
+        }
+        mappings.restore(rows).await;
+        if config.tunnel.enabled {
+            tracing::warn!("this version forwards directly only; mappings through the tunnel are refused");
+        }
+        tracing::info!(api = %api_address, ports = %config.ports.range, "serving");
+        let api = ApiServer::start(listener, config, mappings.clone());
+        Ok(Self { api, api_address, mappings })
+    }
+
+    /// Where the API listens; the real port where the configuration named 0.
+    #[must_use]
+    pub fn api_address(&self) -> SocketAddr {
+        self.api_address
+    }
+
+    /// Serves until `shutdown` completes, then accepts nothing more, lets visitors finish, and resets the rest.
+    pub async fn finish(self, shutdown: impl Future<Output = Drain>) -> Summary {
+        let Drain { grace, now } = shutdown.await;
+        tracing::info!(seconds = grace.as_secs(), "stopping; visitors may finish");
+        let api = tokio::spawn(self.api.stop());
+        let cut = self.mappings.close(Instant::now() + grace, now).await;
+        // What is still asked after that is answered by a closed connection.
+        let _ = timeout(API_GRACE, api).await;
+        tracing::info!(cut, "stopped");
+        Summary { cut }
+    }
+}
+
+/// Starts a server and serves until `shutdown` completes.
+pub async fn run(config: ServerConfig, shutdown: impl Future<Output = Drain>) -> Result<Summary> {
+    Ok(Server::start(config).await?.finish(shutdown).await)
+}
+
+/// `tunnel server`: reads the configuration, starts logging to stderr, and serves until SIGTERM or SIGINT; a second
+/// signal ends the draining at once.
+///
+/// `environment` is the process's own; variables of `env_file` stand where it is silent. Without `config_file`
+/// everything comes from variables and defaults.
+pub fn main_entry(
+    config_file: Option<&Path>,
+    env_file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Summary> {
+    let config = load(config_file, env_file, environment)?;
+    start_logging(config.log);
+    let failed =
+        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let mut signals = StopSignals::listen().map_err(failed)?;
+        let shutdown = async move {
+            signals.next().await;
+            Drain::new(DRAIN_GRACE, async move { signals.next().await })
+        };
+        run(config, shutdown).await
+    })
+}
+
+/// Reads the configuration as [`main_entry`] does.
+pub fn load(
+    config_file: Option<&Path>,
+    env_file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<ServerConfig> {
+    let (yaml, environment) = sources(config_file, env_file, environment)?;
+    ServerConfig::parse(&yaml, &environment, read_key).map_err(|error| at(error, config_file))
+}
+
+/// Reads where the API listens, as [`load`] would; for `tunnel health`, which needs no key.
+pub fn api_address(
+    config_file: Option<&Path>,
+    env_file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<SocketAddr> {
+    let (yaml, environment) = sources(config_file, env_file, environment)?;
+    ServerConfig::api_address(&yaml, &environment).map_err(|error| at(error, config_file))
+}
+
+/// Reads the server's own settings from a `.env` file, in the order of the lines.
+pub fn load_env_file(path: &Path) -> Result<Vec<(String, String)>> {
+    let text = read_text(path, TunnelWords::EnvFileUnreadable)?;
+    let variables = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+    // The reader's own error repeats the line, which may hold a secret.
+    variables.map_err(|_| {
+        Error::new(ErrorKind::Usage, TunnelWords::EnvFileBroken)
+            .context(TunnelWords::InFile { path: path.to_path_buf() })
+    })
+}
+
+fn sources(
+    config_file: Option<&Path>,
+    env_file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<(String, BTreeMap<String, String>)> {
+    let yaml = config_file.map(|path| read_text(path, TunnelWords::ConfigUnreadable)).transpose()?.unwrap_or_default();
+    let mut variables: BTreeMap<String, String> = match env_file {
+        Some(path) => load_env_file(path)?.into_iter().collect(),
+        None => BTreeMap::new(),
+    };
+    variables.extend(environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok((yaml, variables))
+}
+
+fn at(error: Error, config_file: Option<&Path>) -> Error {
+    match config_file {
+        Some(path) => error.context(TunnelWords::InFile { path: path.to_path_buf() }),
+        None => error,
+    }
+}
+
+fn read_text(path: &Path, words: TunnelWords) -> Result<String> {
+    let read = || {
+        // A pipe or a device would keep the start waiting.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        let mut text = String::new();
+        File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    read().map_err(|error| {
+        let place = TunnelWords::BecauseOf { path: path.to_path_buf(), reason: error.to_string() };
+        Error::new(ErrorKind::Missing, words).context(place)
+    })
+}
+
+/// Reads the file of `api.api_key_file`, which nobody else may read.
+fn read_key(path: &Path) -> Result<String> {
+    let key = read_text(path, TunnelWords::KeyFileUnreadable)?;
+    if fs::metadata(path).is_ok_and(|metadata| open_to_others(&metadata)) {
+        let path = path.to_path_buf();
+        return Err(Error::new(ErrorKind::Refused, TunnelWords::KeyFileOpen { path: path.clone() })
+            .hint(TunnelWords::CloseKeyFile { path }));
+    }
+    Ok(key)
+}
+
+fn api_taken(error: &io::Error, config: &ServerConfig) -> Error {
+    let address = config.api.listen.to_string();
+    if error.kind() == io::ErrorKind::AddrInUse {
+        let port = config.api.listen.port();
+        return Error::new(ErrorKind::Busy, TunnelWords::ApiPortTaken { address })
+            .hint(TunnelWords::OtherApiPort { port });
+    }
+    Error::new(ErrorKind::Missing, TunnelWords::ApiUnavailable { address, reason: error.to_string() })
+        .hint(TunnelWords::CheckApiAddress)
+}
+
+fn start_logging(log: LogSettings) {
+    let level = match log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_target(false);
+    // A program that already logs keeps its own way of doing so.
+    let _ = match log.format {
+        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+}

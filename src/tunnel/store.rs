@@ -1,0 +1,438 @@
+//! The mappings on disk: one `SQLite` file, one thread that writes it, and a lock that keeps a second server out.
+//!
+//! WAL with `synchronous=FULL`: what was acknowledged survives a killed process and a lost machine. The table is the
+//! predecessor's with three columns more; its file is migrated in place after a copy was made.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Port;
+use crate::words::tunnel::TunnelWords;
+
+/// The schema that this program writes, as `user_version`.
+const SCHEMA: i64 = 1;
+
+/// Writes that may wait for the thread; the API's own limits keep far below it.
+const QUEUE: usize = 64;
+
+/// How long `SQLite` waits for a foreign reader, for example a backup.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Copies of a migrated database that are looked through for a free name.
+const COPIES_MAX: u32 = 100;
+
+/// A mapping to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewMapping {
+    pub(crate) source_port: Port,
+    pub(crate) target_host: String,
+    pub(crate) target_port: Port,
+    pub(crate) use_tunnel: bool,
+    /// Bytes a second in each direction; 0 is unlimited.
+    pub(crate) bandwidth_limit: u64,
+    /// `disabled`, `whitelist` or `blacklist`.
+    pub(crate) access_rule: String,
+    /// A JSON array of networks, as the predecessor keeps it.
+    pub(crate) access_ips: String,
+    pub(crate) name: String,
+    pub(crate) protocol: String,
+    pub(crate) client: String,
+}
+
+/// A mapping as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredMapping {
+    pub(crate) id: i64,
+    /// UTC, RFC 3339; rows of the predecessor keep what it wrote.
+    pub(crate) created_at: String,
+    pub(crate) mapping: NewMapping,
+}
+
+/// Why a write did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreFault {
+    /// The disk is full.
+    Full,
+    /// The port has a row.
+    Exists,
+    /// `SQLite` refused, or its thread is gone; the log says more.
+    Failed,
+}
+
+enum Write {
+    Insert(Box<NewMapping>, oneshot::Sender<Result<StoredMapping, StoreFault>>),
+    Remove(Port, oneshot::Sender<Result<bool, StoreFault>>),
+}
+
+/// The writer's end of the database. Clones share it; the thread, and the lock with it, ends with the last one.
+#[derive(Clone)]
+pub(crate) struct Store {
+    writes: mpsc::Sender<Write>,
+}
+
+impl Store {
+    /// Opens or makes the database at `path`, and returns every row in the order of the ports.
+    ///
+    /// Another server on the same file is [`ErrorKind::Busy`]; a file that is damaged, unreadable or read-only is
+    /// [`ErrorKind::Missing`]; one written by a later version is [`ErrorKind::Refused`].
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<StoredMapping>)> {
+        let place = || TunnelWords::InDatabase { path: path.to_path_buf() };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(|error| cannot_open(&error).context(place()))?;
+        }
+        let lock = lock(path).map_err(|error| error.context(place()))?;
+        let mut connection = connect(path).map_err(|error| explain(&error, path).context(place()))?;
+        migrate(&mut connection, path).map_err(|error| error.context(place()))?;
+        let rows = rows(&connection).map_err(|error| explain(&error, path).context(place()))?;
+        let (writes, mut queue) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("mappings".to_owned())
+            .spawn(move || {
+                let _lock = lock;
+                while let Some(write) = queue.blocking_recv() {
+                    perform(&connection, write);
+                }
+            })
+            .map_err(|error| cannot_open(&error))?;
+        Ok((Self { writes }, rows))
+    }
+
+    /// Stores a mapping; it is on disk when this returns. No deadline: the caller must learn the outcome to act on it.
+    pub(crate) async fn insert(&self, mapping: NewMapping) -> Result<StoredMapping, StoreFault> {
+        let (answer, answered) = oneshot::channel();
+        let write = Write::Insert(Box::new(mapping), answer);
+        self.writes.send(write).await.map_err(|_| StoreFault::Failed)?;
+        answered.await.unwrap_or(Err(StoreFault::Failed))
+    }
+
+    /// Deletes the mapping of `port` and tells whether there was one; it is gone from the disk when this returns.
+    pub(crate) async fn remove(&self, port: Port) -> Result<bool, StoreFault> {
+        let (answer, answered) = oneshot::channel();
+        self.writes.send(Write::Remove(port, answer)).await.map_err(|_| StoreFault::Failed)?;
+        answered.await.unwrap_or(Err(StoreFault::Failed))
+    }
+}
+
+/// A file name beside the database: `mappings.db` → `mappings.db.lock`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).open(beside(path, ".lock"));
+    let file = file.map_err(|error| cannot_open(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::new(ErrorKind::Busy, TunnelWords::DatabaseInUse).hint(TunnelWords::OtherDatabase))
+        }
+        Err(TryLockError::Error(error)) => Err(cannot_open(&error)),
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // Without SQLITE_OPEN_URI, so that a file may be called `file:x?mode=memory`.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
+    connection.execute_batch("PRAGMA synchronous=FULL")?;
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" {
+        Ok(connection)
+    } else {
+        let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Err(rusqlite::Error::SqliteFailure(damaged, Some(verdict)))
+    }
+}
+
+const CREATE: &str = "CREATE TABLE mappings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    source_port INTEGER NOT NULL UNIQUE,
+    target_host TEXT NOT NULL DEFAULT '',
+    target_port INTEGER NOT NULL,
+    use_tunnel INTEGER NOT NULL DEFAULT 0,
+    bandwidth_limit INTEGER NOT NULL DEFAULT 0,
+    access_rule TEXT NOT NULL DEFAULT 'disabled',
+    access_ips TEXT NOT NULL DEFAULT '[]',
+    created_at TEXT NOT NULL DEFAULT '',
+    name TEXT NOT NULL DEFAULT '',
+    protocol TEXT NOT NULL DEFAULT 'tcp',
+    client TEXT NOT NULL DEFAULT ''
+)";
+
+/// Columns that older tables lack, with what stands for them.
+const LATER_COLUMNS: [(&str, &str); 9] = [
+    ("target_host", "TEXT NOT NULL DEFAULT ''"),
+    ("use_tunnel", "INTEGER NOT NULL DEFAULT 0"),
+    ("bandwidth_limit", "INTEGER NOT NULL DEFAULT 0"),
+    ("access_rule", "TEXT NOT NULL DEFAULT 'disabled'"),
+    ("access_ips", "TEXT NOT NULL DEFAULT '[]'"),
+    ("created_at", "TEXT NOT NULL DEFAULT ''"),
+    ("name", "TEXT NOT NULL DEFAULT ''"),
+    ("protocol", "TEXT NOT NULL DEFAULT 'tcp'"),
+    ("client", "TEXT NOT NULL DEFAULT ''"),
+];
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let explained = |error: rusqlite::Error| explain(&error, path);
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(explained)?;
+    if version > SCHEMA {
+        return Err(Error::new(ErrorKind::Refused, TunnelWords::DatabaseNewer).hint(TunnelWords::NewerProgram));
+    }
+    if version == SCHEMA {
+        return Ok(());
+    }
+    let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'mappings'";
+    let old = connection.query_row(table, [], |_| Ok(())).optional().map_err(explained)?.is_some();
+    if old {
+        let copy = (0..COPIES_MAX)
+            .map(|number| beside(path, &format!(".before-v{SCHEMA}.{number}")))
+            .find(|copy| !copy.exists())
+            .ok_or_else(|| Error::new(ErrorKind::Missing, TunnelWords::TooManyCopies))?;
+        connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(explained)?;
+        tracing::info!(copy = %copy.display(), "migrating a database of the predecessor");
+    }
+    upgrade(connection, old).map_err(explained)
+}
+
+fn upgrade(connection: &mut Connection, old: bool) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    if old {
+        let columns: Vec<String> = transaction
+            .prepare("SELECT name FROM pragma_table_info('mappings')")?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let has = |wanted: &str| columns.iter().any(|column| column == wanted);
+        let renamed = has("target_ip") && !has("target_host");
+        if renamed {
+            transaction.execute_batch("ALTER TABLE mappings RENAME COLUMN target_ip TO target_host")?;
+        }
+        for (column, kind) in LATER_COLUMNS {
+            let present = has(column) || (renamed && column == "target_host");
+            if !present {
+                transaction.execute_batch(&format!("ALTER TABLE mappings ADD COLUMN {column} {kind}"))?;
+            }
+        }
+    } else {
+        transaction.execute_batch(CREATE)?;
+    }
+    transaction.execute_batch(&format!("PRAGMA user_version = {SCHEMA}"))?;
+    transaction.commit()
+}
+
+/// Columns as text or number whatever the predecessor declared them as; `NULL` becomes the default.
+const SELECT: &str = "SELECT id, source_port, ifnull(target_host, ''), target_port, ifnull(use_tunnel, 0) <> 0,
+    max(ifnull(bandwidth_limit, 0), 0), ifnull(access_rule, ''), ifnull(access_ips, ''),
+    cast(ifnull(created_at, '') AS TEXT), name, protocol, client FROM mappings ORDER BY source_port";
+
+fn rows(connection: &Connection) -> rusqlite::Result<Vec<StoredMapping>> {
+    let mut statement = connection.prepare(SELECT)?;
+    let mut found = statement.query([])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        match stored(row) {
+            Ok(mapping) => rows.push(mapping),
+            // The predecessor accepted port 0; its row stays, and the others are served.
+            Err(error) => tracing::warn!(id = row.get::<_, i64>(0).unwrap_or_default(), %error, "row left alone"),
+        }
+    }
+    Ok(rows)
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMapping> {
+    let port = |column: usize| {
+        let number: i64 = row.get(column)?;
+        let port = u16::try_from(number).ok().and_then(Port::new);
+        port.ok_or(rusqlite::Error::IntegralValueOutOfRange(column, number))
+    };
+    Ok(StoredMapping {
+        id: row.get(0)?,
+        created_at: row.get(8)?,
+        mapping: NewMapping {
+            source_port: port(1)?,
+            target_host: row.get(2)?,
+            target_port: port(3)?,
+            use_tunnel: row.get(4)?,
+            bandwidth_limit: row.get::<_, i64>(5)?.unsigned_abs(),
+            access_rule: row.get(6)?,
+            access_ips: row.get(7)?,
+            name: row.get(9)?,
+            protocol: row.get(10)?,
+            client: row.get(11)?,
+        },
+    })
+}
+
+fn perform(connection: &Connection, write: Write) {
+    // A receiver that is gone is a request that was given up; its write stands all the same.
+    match write {
+        Write::Insert(mapping, answer) => {
+            let _ = answer.send(insert(connection, *mapping).map_err(|error| fault(&error)));
+        }
+        Write::Remove(port, answer) => {
+            let removed = connection.execute("DELETE FROM mappings WHERE source_port = ?1", [port.get()]);
+            let _ = answer.send(removed.map(|rows| rows > 0).map_err(|error| fault(&error)));
+        }
+    }
+}
+
+fn insert(connection: &Connection, mapping: NewMapping) -> rusqlite::Result<StoredMapping> {
+    let sql = "INSERT INTO mappings (source_port, target_host, target_port, use_tunnel, bandwidth_limit, access_rule,
+        access_ips, name, protocol, client, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))";
+    let limit = i64::try_from(mapping.bandwidth_limit).unwrap_or(i64::MAX);
+    connection.execute(
+        sql,
+        params![
+            mapping.source_port.get(),
+            mapping.target_host,
+            mapping.target_port.get(),
+            mapping.use_tunnel,
+            limit,
+            mapping.access_rule,
+            mapping.access_ips,
+            mapping.name,
+            mapping.protocol,
+            mapping.client,
+        ],
+    )?;
+    let id = connection.last_insert_rowid();
+    let created_at = connection.query_row("SELECT created_at FROM mappings WHERE id = ?1", [id], |row| row.get(0))?;
+    Ok(StoredMapping { id, created_at, mapping })
+}
+
+fn fault(error: &rusqlite::Error) -> StoreFault {
+    tracing::error!(%error, "the database refused a write");
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreFault::Full,
+        Some(ErrorCode::ConstraintViolation) => StoreFault::Exists,
+        _ => StoreFault::Failed,
+    }
+}
+
+fn cannot_open(error: &io::Error) -> Error {
+    Error::new(ErrorKind::Missing, TunnelWords::DatabaseUnreadable { reason: error.to_string() })
+        .hint(TunnelWords::CheckDatabaseAccess)
+}
+
+fn explain(error: &rusqlite::Error, path: &Path) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            Error::new(ErrorKind::Missing, TunnelWords::DatabaseDamaged)
+                .hint(TunnelWords::MoveDatabase { path: path.to_path_buf(), aside: beside(path, ".damaged") })
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Error::new(ErrorKind::Busy, TunnelWords::DatabaseInUse).hint(TunnelWords::OtherDatabase)
+        }
+        _ => Error::new(ErrorKind::Missing, TunnelWords::DatabaseUnreadable { reason: error.to_string() })
+            .hint(TunnelWords::CheckDatabaseAccess),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(number: u16) -> Port {
+        Port::new(number).expect("a port")
+    }
+
+    fn mapping(number: u16) -> NewMapping {
+        NewMapping {
+            source_port: port(number),
+            target_host: "127.0.0.1".to_owned(),
+            target_port: port(80),
+            use_tunnel: false,
+            bandwidth_limit: 0,
+            access_rule: "disabled".to_owned(),
+            access_ips: "[]".to_owned(),
+            name: "<img onerror>".to_owned(),
+            protocol: "tcp".to_owned(),
+            client: String::new(),
+        }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+    }
+
+    /// The lock goes with the thread, which ends a moment after the last `Store`.
+    fn reopen(path: &Path) -> (Store, Vec<StoredMapping>) {
+        let give_up = std::time::Instant::now() + Duration::from_secs(5);
+        loop {
+            match Store::open(path) {
+                Ok(opened) => return opened,
+                Err(error) => assert!(std::time::Instant::now() < give_up, "{error}"),
+            }
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_there_again_and_what_is_removed_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/er/mappings.db");
+        let (store, rows) = Store::open(&path).expect("a database");
+        assert!(rows.is_empty());
+        let first = block_on(store.insert(mapping(10022))).expect("stored");
+        block_on(store.insert(mapping(10080))).expect("stored");
+        assert_eq!(block_on(store.insert(mapping(10022))), Err(StoreFault::Exists));
+        assert_eq!(block_on(store.remove(port(10080))), Ok(true));
+        assert_eq!(block_on(store.remove(port(10080))), Ok(false));
+        assert!(first.created_at.ends_with('Z'), "{}", first.created_at);
+        let second = Store::open(&path).err().expect("the database is in use");
+        assert_eq!(second.kind(), ErrorKind::Busy);
+        drop(store);
+        assert_eq!(reopen(&path).1, [first]);
+    }
+
+    #[test]
+    fn a_database_of_the_predecessor_is_copied_and_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mappings.db");
+        let old = Connection::open(&path).expect("a database");
+        old.execute_batch(
+            "CREATE TABLE mappings (id INTEGER PRIMARY KEY AUTOINCREMENT, source_port INTEGER NOT NULL UNIQUE,
+             target_ip TEXT NOT NULL, target_port INTEGER NOT NULL, created_at DATETIME DEFAULT CURRENT_TIMESTAMP);
+             CREATE TABLE traffic_records (id INTEGER PRIMARY KEY, port INTEGER);
+             INSERT INTO mappings (source_port, target_ip, target_port) VALUES (10022, '10.0.0.5', 22), (0, 'x', 1);",
+        )
+        .expect("rows");
+        drop(old);
+        let (store, rows) = Store::open(&path).expect("migrated");
+        assert_eq!(rows.len(), 1, "the row of port 0 is left alone");
+        assert_eq!((rows[0].mapping.target_host.as_str(), rows[0].mapping.target_port), ("10.0.0.5", port(22)));
+        let copy = Connection::open(folder.path().join("mappings.db.before-v1.0")).expect("a copy");
+        let kept: i64 = copy.query_row("SELECT count(target_ip) FROM mappings", [], |row| row.get(0)).expect("rows");
+        assert_eq!(kept, 2);
+        block_on(store.insert(mapping(10080))).expect("stored beside the old ones");
+        drop(store);
+        assert_eq!(reopen(&path).1.len(), 2);
+    }
+
+    #[test]
+    fn a_damaged_or_newer_database_is_refused_with_a_way_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mappings.db");
+        fs::write(&path, "this is no database, and it is long enough to have a header of a hundred bytes ".repeat(9))
+            .expect("a file");
+        let error = Store::open(&path).err().expect("damaged");
+        assert_eq!(error.kind(), ErrorKind::Missing);
+        assert!(error.way_out().is_some());
+        fs::remove_file(&path).expect("gone");
+        Connection::open(&path).and_then(|newer| newer.execute_batch("PRAGMA user_version = 99")).expect("newer");
+        assert_eq!(Store::open(&path).err().expect("newer").kind(), ErrorKind::Refused);
+        assert_eq!(Store::open(folder.path()).err().expect("a folder").kind(), ErrorKind::Missing);
+    }
+}
