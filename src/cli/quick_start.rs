@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Binding, Mapping, MappingId, Port, Project};
 use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::deploy::DeployWords;
+use crate::words::instance::InstanceWords;
 use crate::words::plan::PlanWords;
 use crate::words::verbs::VerbWords;
 use crate::words::{Message, Say};
@@ -48,18 +49,24 @@ pub(super) fn run(
     if talk.json {
         talk.json(&document(&report))?;
     } else {
-        conclude(&report, talk)?;
+        conclude(&report, typed.project.instance.as_deref(), talk)?;
     }
     Ok(Ending::Done)
 }
 
 fn order(arguments: &Arguments, typed: &QuickStartArgs, talk: &Talk, environment: &Environment) -> Result<Order> {
+    let is_copy = typed.project.instance.is_some();
+    if is_copy && typed.override_file {
+        return Err(Error::new(ErrorKind::Usage, InstanceWords::NoOverride).hint(InstanceWords::HintNoOverride));
+    }
     let policy = match (typed.on_conflict, typed.yes) {
         (Some(OnConflict::Ask), _) if !talk.can_ask() => {
             return Err(Error::new(ErrorKind::Usage, VerbWords::NobodyToAsk).hint(VerbWords::HintNobodyToAsk));
         }
         (Some(OnConflict::Ask), _) => Policy::Ask,
         (Some(OnConflict::Auto), _) | (None, true) => Policy::Auto,
+        // Who asks for a copy asks for ports of its own.
+        (None, false) if is_copy => Policy::Auto,
         (Some(OnConflict::Keep), _) => Policy::Keep,
         (None, false) if talk.can_ask() => Policy::Ask,
         (Some(OnConflict::Fail), _) | (None, false) => Policy::Fail,
@@ -105,7 +112,11 @@ impl Wizard<'_> {
             self.talk.say(moved(project, &planned.ports.bindings, decided.mappings.first().copied(), decided.to));
         }
         let shown = shown_variables(planned);
-        for edit in &planned.edits {
+        if let Some(instance) = &planned.loaded.instance {
+            let (name, folder) = (instance.name.clone(), instance.folder.display().to_string());
+            self.talk.note(InstanceWords::Files { name, folder });
+        }
+        for edit in &planned.shown {
             self.talk.show(&diff::unified(edit, &project.directory, &shown, self.talk.lang, self.talk.err));
         }
         if !planned.uses.is_empty() {
@@ -229,13 +240,18 @@ fn question(project: &Project, ports: &PortPlan, lead: MappingId) -> Option<Conf
     })
 }
 
-fn conclude(report: &Report, talk: &Talk) -> Result<()> {
+fn conclude(report: &Report, instance: Option<&str>, talk: &Talk) -> Result<()> {
+    let instance = instance.map(str::to_owned);
     if report.dry_run {
         talk.note(VerbWords::DryRun);
         return Ok(());
     }
     if let Some(id) = &report.undo_id {
-        talk.note(VerbWords::UndoWith { id: id.clone() });
+        let id = id.clone();
+        match instance.clone() {
+            Some(name) => talk.note(InstanceWords::UndoWith { name, id }),
+            None => talk.note(VerbWords::UndoWith { id }),
+        }
     }
     let Some(launched) = &report.launched else {
         talk.note(DeployWords::NotLaunched);
@@ -245,7 +261,10 @@ fn conclude(report: &Report, talk: &Talk) -> Result<()> {
     for url in &report.urls {
         talk.data(&VerbWords::Address { name: url.name.clone(), url: url.url.clone() }.say(talk.lang))?;
     }
-    talk.hint(VerbWords::HintAfterStart);
+    match instance {
+        Some(name) => talk.hint(InstanceWords::HintAfterStart { name }),
+        None => talk.hint(VerbWords::HintAfterStart),
+    }
     Ok(())
 }
 
@@ -255,7 +274,7 @@ fn document(report: &Report) -> QuickStartDocument {
     let runtime = report.runtime.map_or("none", deploy::Runtime::name);
     let mut document = QuickStartDocument::new(&project.directory, runtime, &rows);
     let shown = shown_variables(&report.planned);
-    let edits = report.planned.edits.iter();
+    let edits = report.planned.shown.iter();
     document.changes = edits.flat_map(|edit| ChangeView::of(edit, &project.directory, &shown)).collect();
     document.launched = report.launched.as_ref().map(|launched| LaunchedView {
         name: launched.name.clone(),

@@ -5,6 +5,7 @@
 //! Observe.
 
 mod bundled;
+mod instance;
 mod launch;
 mod log;
 mod native;
@@ -17,10 +18,10 @@ mod service;
 mod undo;
 mod verify;
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 pub use bundled::Layout;
+pub use instance::{Instance, InstanceChoice, home};
 pub use launch::{Launched, Runtime};
 pub use native::supervise;
 pub use observe::{Memory, Observed, observe, observe_all, probe};
@@ -35,7 +36,7 @@ pub use verify::Url;
 use crate::disk::{self, ApplyOptions, Dirs, Note, ProjectLock, ProjectState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MappingId, Port, Project};
-use crate::plan::{Decision, PortPlan, Wishes};
+use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
 use launch::LaunchFailure;
@@ -115,7 +116,8 @@ pub async fn quick_start(
     audience.step(DeployWords::StepLook.into());
     let loaded = read_or_lay_out(&order.project, layout)?;
     if order.dry_run {
-        let memory = memory(dirs, &loaded.project.directory);
+        let memory = memory(&order.project, dirs, &loaded);
+        let loaded = instance::refreshed(loaded, &memory.sticky)?;
         let (planned, observed) = plan_once(order, loaded, memory, audience).await?;
         audience.plan(&planned);
         let target = launch::target(order, &planned, observed.engine, audience).await;
@@ -125,7 +127,7 @@ pub async fn quick_start(
     if !loaded.fresh.is_empty() {
         disk::create_private_folder(&loaded.project.directory)?;
     }
-    let state = ProjectState::open(dirs, &loaded.project.directory)?;
+    let state = loaded.open_state(dirs)?;
     let lock = lock(&state, "quick-start", audience)?;
     if let Some(recovered) = state.recover(&lock)? {
         audience.note(recovered_note(&recovered));
@@ -136,7 +138,9 @@ pub async fn quick_start(
             audience.note(DeployWords::PortLost { port, attempt }.into());
         }
         let loaded = read_or_lay_out(&order.project, layout)?;
-        match run_once(&Run { order, state: &state, lock: &lock, interrupt }, loaded, audience).await {
+        let loaded = instance::refreshed(loaded, &state.recall()?)?;
+        let run = Run { order, dirs, state: &state, lock: &lock, interrupt };
+        match Box::pin(run_once(&run, loaded, audience)).await {
             Ok(report) => return Ok(report),
             Err(LaunchFailure::PortTaken(port)) => lost = Some(port),
             Err(LaunchFailure::Stale(_)) if attempt < ATTEMPTS_MAX => audience.note(DeployWords::Stale.into()),
@@ -160,6 +164,7 @@ pub fn recovered_note(recovered: &disk::Recovered) -> Message {
 /// What stays the same through the attempts of one run.
 pub(crate) struct Run<'a> {
     pub(crate) order: &'a Order,
+    pub(crate) dirs: &'a Dirs,
     pub(crate) state: &'a ProjectState,
     pub(crate) lock: &'a ProjectLock,
     pub(crate) interrupt: &'a Interrupt,
@@ -179,15 +184,20 @@ pub fn take_lock(state: &ProjectState, verb: &str, note: &mut dyn FnMut(Message)
     })
 }
 
-/// What is remembered of the project in `directory`; nothing where there is no state yet.
-fn memory(dirs: &Dirs, directory: &Path) -> Memory {
+/// What is remembered of the project and its copies; nothing where there is no state yet.
+fn memory(order: &ProjectOrder, dirs: &Dirs, loaded: &LoadedProject) -> Memory {
     // A state that cannot be read is told by the verbs that need it.
-    let state = ProjectState::existing(dirs, directory).ok().flatten();
-    state.as_ref().map(remembered).unwrap_or_default()
+    let state = loaded.state(dirs).ok().flatten();
+    let promised = instance::promises(order, dirs, loaded);
+    match &state {
+        Some(state) => Memory { promised, ..remembered(state) },
+        None => Memory { promised, ..Memory::default() },
+    }
 }
 
 fn remembered(state: &ProjectState) -> Memory {
-    Memory { sticky: state.recall().unwrap_or_default(), own_pids: native::own_pids(state.folder()) }
+    let (sticky, own_pids) = (state.recall().unwrap_or_default(), native::own_pids(state.folder()));
+    Memory { sticky, own_pids, promised: Vec::new() }
 }
 
 /// Judges the ports of a project and suggests others, changing nothing.
@@ -196,8 +206,18 @@ fn remembered(state: &ProjectState) -> Memory {
 /// As [`read`]; `Missing` when there is no project.
 pub async fn check(order: &ProjectOrder, wishes: &Wishes, dirs: Option<&Dirs>) -> Result<(LoadedProject, PortPlan)> {
     let loaded = read(order)?.ok_or_else(|| no_project(&order.directory))?;
-    let memory = dirs.map(|dirs| memory(dirs, &loaded.project.directory)).unwrap_or_default();
-    let mut observed = observe(order, &loaded.project, memory).await;
+    let memory = dirs.map(|dirs| memory(order, dirs, &loaded)).unwrap_or_default();
+    let is_fresh_copy = loaded.instance.is_some() && memory.sticky.is_empty();
+    let mut loaded = instance::refreshed(loaded, &memory.sticky)?;
+    let mut observed = observe(order, &loaded.project, memory.clone()).await;
+    if is_fresh_copy {
+        // A copy that was never made is judged by the ports that it would get.
+        let given = Wishes { policy: Policy::Auto, ..wishes.clone() };
+        if let Ok(ports) = prepare::settle(&loaded.project, &mut observed.facts, &given) {
+            loaded = instance::refreshed(loaded.clone(), &prepare::choices(&loaded.project, &ports.moves))?;
+            observed = observe(order, &loaded.project, memory).await;
+        }
+    }
     let ports = prepare::settle(&loaded.project, &mut observed.facts, wishes)?;
     Ok((loaded, ports))
 }
@@ -215,7 +235,35 @@ async fn plan_once(
 }
 
 async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audience) -> Result<Report, LaunchFailure> {
-    let (planned, observed) = plan_once(run.order, loaded, remembered(run.state), audience).await?;
+    let mut reserved = None;
+    let (planned, observed) = if let Some(instance) = loaded.instance.clone() {
+        let shared = instance::shared_state(run.dirs, &instance)?;
+        let lock = lock(&shared, "quick-start", audience)?;
+        let memory = memory(&run.order.project, run.dirs, &loaded);
+        let found = plan_once(run.order, loaded, memory, audience).await?;
+        reserved = Some(instance::Reservation::make(run, &found.0.after, &instance.name)?);
+        drop(lock);
+        found
+    } else {
+        let memory = memory(&run.order.project, run.dirs, &loaded);
+        plan_once(run.order, loaded, memory, audience).await?
+    };
+    let mut written = false;
+    let result = carry_out(run, planned, observed, &mut written, audience).await;
+    if let Some(reserved) = reserved.filter(|_| !written) {
+        reserved.take_back(run)?;
+    }
+    result
+}
+
+/// Shows the plan, and does what it says when that is agreed to.
+async fn carry_out(
+    run: &Run<'_>,
+    planned: Planned,
+    observed: Observed,
+    written: &mut bool,
+    audience: &mut dyn Audience,
+) -> Result<Report, LaunchFailure> {
     run.interrupt.check()?;
     let target = launch::target(run.order, &planned, observed.engine, audience).await?;
     audience.plan(&planned);
@@ -224,6 +272,7 @@ async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audie
     }
     run.interrupt.check()?;
     let undo_id = apply(run, &planned, audience).map_err(LaunchFailure::of_apply)?;
+    *written = true;
     let Some(target) = target else {
         return Ok(Report { undo_id, ..report(planned, None, false) });
     };
@@ -255,7 +304,7 @@ fn apply(run: &Run<'_>, planned: &Planned, audience: &mut dyn Audience) -> Resul
     let options = ApplyOptions { follow_links_outside: run.order.follow_links, now: SystemTime::now() };
     let note = Note { verb: "quick-start".to_owned(), lines: prepare::move_lines(planned) };
     let applied = run.state.apply(run.lock, &changes, &note, options)?;
-    run.state.remember(run.lock, &prepare::choices(planned))?;
+    run.state.remember(run.lock, &prepare::choices(&planned.loaded.project, &planned.ports.moves))?;
     Ok(applied.map(|applied| applied.id.as_str().to_owned()))
 }
 

@@ -7,7 +7,7 @@ use super::order::{ProjectOrder, RuntimeChoice};
 use crate::docker::{self, Engine};
 use crate::error::Error;
 use crate::host::{self, Look, Owners};
-use crate::model::{Endpoint, Facts, Mapping, Port, PortRange, Project, PublishedPort, Seen, Unseen};
+use crate::model::{Endpoint, Facts, Mapping, Port, PortRange, Project, Promise, PublishedPort, Seen, Unseen};
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
 
@@ -25,6 +25,8 @@ pub struct Observed {
 pub struct Memory {
     /// Ports chosen before, by mapping name.
     pub sticky: BTreeMap<String, Port>,
+    /// Ports that other copies of the project have been given.
+    pub promised: Vec<Promise>,
     /// Process ids of the project's own native service.
     pub own_pids: Vec<u32>,
 }
@@ -39,6 +41,7 @@ pub async fn observe(order: &ProjectOrder, project: &Project, memory: Memory) ->
     facts.sockets = sockets;
     facts.sticky = memory.sticky;
     facts.own_pids = memory.own_pids;
+    facts.promised = memory.promised;
     for mapping in &project.mappings {
         for endpoint in endpoints(mapping, facts.ipv6) {
             probe(facts, endpoint);
@@ -96,6 +99,7 @@ async fn machine(order: &ProjectOrder, look: &Look) -> (Observed, Seen<Vec<crate
             && order.runtime != RuntimeChoice::Native,
         probes: BTreeMap::new(),
         sticky: BTreeMap::new(),
+        promised: Vec::new(),
         own_pids: Vec::new(),
         unseen,
     };

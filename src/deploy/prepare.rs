@@ -1,9 +1,9 @@
 //! Makes the plan of a run: ports chosen and confirmed by binds, answers asked for, and the exact bytes of every file.
 
-use super::Audience;
 use super::observe::probe;
 use super::order::Order;
 use super::project::LoadedProject;
+use super::{Audience, instance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Endpoint, Facts, FileEdit, Lever, Move, Port, Project, PublishedPort, Use};
 use crate::plan::{self, Decision, PortPlan, Wishes};
@@ -27,6 +27,8 @@ pub struct Planned {
     pub edits: Vec<FileEdit>,
     /// The project as it will be.
     pub after: Project,
+    /// What a person is shown of the edits: the same, but for copies, which are shown against the originals.
+    pub shown: Vec<FileEdit>,
     /// Other places that name a moved port or its variable.
     pub uses: Vec<Use>,
     /// What deserves to be known.
@@ -75,10 +77,15 @@ pub fn prepare(
     };
     let uses = uses_of(&loaded, &ports.moves);
     create_fresh(&loaded, &snapshot, &mut edits);
+    let mut shown = edits.clone();
+    if let Some(instance) = &loaded.instance {
+        let copied = instance::copied(instance, &snapshot, &after)?;
+        (edits, shown) = (copied.edits, copied.shown);
+    }
     let mut warnings = loaded.project.warnings.clone();
     warnings.extend(ports.warnings.iter().cloned());
     warnings.extend(notes);
-    Ok(Planned { loaded, ports, edits, after, uses, warnings })
+    Ok(Planned { loaded, ports, edits, after, shown, uses, warnings })
 }
 
 /// Chooses until a bind has confirmed every port that was chosen or suggested.
@@ -118,9 +125,9 @@ fn ask(project: &Project, facts: &mut Facts, wishes: &Wishes, audience: &mut dyn
 }
 
 /// Names the chosen ports, so that the same project gets the same ones again.
-pub(super) fn choices(planned: &Planned) -> std::collections::BTreeMap<String, Port> {
-    let moves = planned.ports.moves.iter().flat_map(|decided| {
-        let mappings = decided.mappings.iter().filter_map(|id| planned.loaded.project.mappings.get(id.0));
+pub(super) fn choices(project: &Project, moves: &[Move]) -> std::collections::BTreeMap<String, Port> {
+    let moves = moves.iter().flat_map(|decided| {
+        let mappings = decided.mappings.iter().filter_map(|id| project.mappings.get(id.0));
         mappings.map(|mapping| (plan::sticky_name(mapping), decided.to))
     });
     moves.collect()
@@ -166,6 +173,13 @@ fn uses_of(loaded: &LoadedProject, moves: &[Move]) -> Vec<Use> {
         };
         found.extend(plan::uses(variable, decided.from, &texts, &skip));
     }
+    // What decides a port is no other place that names it.
+    found.retain(|found| {
+        !loaded.project.mappings.iter().any(|mapping| {
+            let (at, source) = (&found.at, &mapping.source);
+            mapping.variable.as_ref() == Some(&found.name) && (&at.file, at.line) == (&source.file, source.line)
+        })
+    });
     found.sort_by(|left, right| {
         (&left.at.file, left.at.line, left.at.column).cmp(&(&right.at.file, right.at.line, right.at.column))
     });

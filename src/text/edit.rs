@@ -3,6 +3,7 @@
 //! Every edit is proved three ways: the events of the YAML parser differ in the edited scalars alone, a second parser
 //! of another descent agrees, and the project as compose renders it differs in the moved ports and in nothing else.
 
+mod naming;
 mod overriding;
 mod proof;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use granit_parser::ScalarStyle;
+pub use naming::rename_containers;
 
 use super::dotenv;
 use super::project::{Analysis, Handle, Look, Request, Snapshot, analyse, is_sexagesimal};

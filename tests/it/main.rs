@@ -9,6 +9,7 @@ mod docker_engine;
 mod docker_fake;
 mod dotenv_corpus;
 mod host;
+mod instance;
 mod quick_start;
 mod scan;
 mod server;
