@@ -13,7 +13,7 @@ use super::prompt::{Answer, ConflictQuestion, Person, Prompter};
 use super::{Ending, Environment, Talk, diff, runtime, table, wishes};
 use crate::deploy::{self, Audience, Order, Planned, Report};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Binding, Mapping, MappingId, Port, Project};
+use crate::model::{Binding, Mapping, MappingId, Port, Project, Use};
 use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::deploy::DeployWords;
 use crate::words::instance::InstanceWords;
@@ -119,16 +119,44 @@ impl Wizard<'_> {
         for edit in &planned.shown {
             self.talk.show(&diff::unified(edit, &project.directory, &shown, self.talk.lang, self.talk.err));
         }
-        if !planned.uses.is_empty() {
-            self.talk.note(VerbWords::OtherPlaces { count: planned.uses.len() });
-            for found in &planned.uses {
+        if planned.rippled && !planned.ripple.is_empty() {
+            self.talk.note(DeployWords::RippleShown { count: planned.ripple.len() });
+            self.show_ripple(planned);
+        }
+        let left: Vec<_> = planned.uses.iter().filter(|found| !is_rippled(planned, found)).collect();
+        if !left.is_empty() {
+            self.talk.note(VerbWords::OtherPlaces { count: left.len() });
+            for found in left {
                 let file = diff::relative(&found.at.file, &project.directory);
                 let (line, name, place) = (found.at.line, found.name.clone(), found.place.clone());
                 self.talk.say(VerbWords::OtherPlace { file, line, name, place });
             }
         }
+        if !planned.rippled && !planned.ripple.is_empty() && !self.may_ask() {
+            self.talk.hint(DeployWords::HintRipple);
+        }
         planned.warnings.iter().for_each(|warning| self.talk.warn(warning.clone()));
     }
+}
+
+impl Wizard<'_> {
+    fn may_ask(&self) -> bool {
+        !self.consented && self.talk.can_ask()
+    }
+
+    fn show_ripple(&self, planned: &Planned) {
+        let (directory, shown) = (&planned.loaded.project.directory, shown_variables(planned));
+        for edit in &planned.ripple {
+            self.talk.show(&diff::unified(edit, directory, &shown, self.talk.lang, self.talk.err));
+        }
+    }
+}
+
+/// Tells whether a place is among those that change.
+fn is_rippled(planned: &Planned, found: &Use) -> bool {
+    let is_copied = planned.loaded.instance.is_some() && planned.loaded.snapshot.contains_key(&found.at.file);
+    let in_files = planned.ripple.iter().any(|edit| edit.file == found.at.file);
+    planned.rippled && !found.spans.is_empty() && (in_files || is_copied)
 }
 
 impl Audience for Wizard<'_> {
@@ -186,6 +214,15 @@ impl Audience for Wizard<'_> {
     fn plan(&mut self, planned: &Planned) {
         self.progress.done();
         self.show_plan(planned);
+    }
+
+    fn ripple(&mut self, planned: &Planned) -> Result<bool> {
+        if !self.may_ask() {
+            return Ok(false);
+        }
+        self.talk.note(DeployWords::RippleOffered { count: planned.ripple.len() });
+        self.show_ripple(planned);
+        self.person.confirm(&DeployWords::AskRipple.into(), false)
     }
 
     fn consent(&mut self, planned: &Planned) -> Result<bool> {
@@ -274,7 +311,8 @@ fn document(report: &Report) -> QuickStartDocument {
     let runtime = report.runtime.map_or("none", deploy::Runtime::name);
     let mut document = QuickStartDocument::new(&project.directory, runtime, &rows);
     let shown = shown_variables(&report.planned);
-    let edits = report.planned.shown.iter();
+    let ripple = report.planned.ripple.iter().filter(|_| report.planned.rippled);
+    let edits = report.planned.shown.iter().chain(ripple);
     document.changes = edits.flat_map(|edit| ChangeView::of(edit, &project.directory, &shown)).collect();
     document.launched = report.launched.as_ref().map(|launched| LaunchedView {
         name: launched.name.clone(),

@@ -13,6 +13,7 @@ mod observe;
 mod order;
 mod prepare;
 mod project;
+mod ripple;
 mod scan;
 mod service;
 mod undo;
@@ -75,6 +76,12 @@ pub trait Audience: Send {
 
     /// Shows the plan.
     fn plan(&mut self, planned: &Planned);
+
+    /// Asks whether other places that name a moved port shall change too (`planned.ripple`).
+    ///
+    /// # Errors
+    /// `Interrupted` when the person aborts.
+    fn ripple(&mut self, planned: &Planned) -> Result<bool>;
 
     /// Asks whether the plan that was shown may be carried out.
     ///
@@ -259,7 +266,7 @@ async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audie
 /// Shows the plan, and does what it says when that is agreed to.
 async fn carry_out(
     run: &Run<'_>,
-    planned: Planned,
+    mut planned: Planned,
     observed: Observed,
     written: &mut bool,
     audience: &mut dyn Audience,
@@ -267,6 +274,9 @@ async fn carry_out(
     run.interrupt.check()?;
     let target = launch::target(run.order, &planned, observed.engine, audience).await?;
     audience.plan(&planned);
+    if !planned.ripple.is_empty() && !planned.rippled && audience.ripple(&planned)? {
+        planned.accept_ripple();
+    }
     if !audience.consent(&planned)? {
         return Err(Error::new(ErrorKind::Interrupted, DeployWords::Declined).into());
     }

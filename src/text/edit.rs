@@ -6,6 +6,7 @@
 mod naming;
 mod overriding;
 mod proof;
+mod respell;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use granit_parser::ScalarStyle;
 pub use naming::rename_containers;
+pub use respell::{respell_compose, spliced};
 
 use super::dotenv;
 use super::project::{Analysis, Handle, Look, Request, Snapshot, analyse, is_sexagesimal};
