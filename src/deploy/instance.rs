@@ -15,8 +15,9 @@ use crate::disk::{self, Digest, Dirs, ProjectState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FileEdit, MappingId, Move, Port, Project, Promise, PublishedPort};
 use crate::plan;
-use crate::text::edit::{EditRequest, EditStyle, edit, rename_containers};
-use crate::text::project::Snapshot;
+use crate::text::edit::{EditRequest, EditStyle, edit, fixed_names, rename_containers, renders_alike};
+use crate::text::project::{Request, Snapshot};
+use crate::words::Message;
 use crate::words::instance::InstanceWords;
 
 /// The record of an instance's ports in its state: other copies leave them alone while it exists.
@@ -171,8 +172,9 @@ pub(super) struct Copied {
 /// Turns a planned snapshot of the project's files into writes of the copies.
 ///
 /// # Errors
-/// `Refused` when a file would have to change that is not copied, or when the copies would not give the project `after`.
-pub(super) fn copied(instance: &Instance, snapshot: &Snapshot, after: &Project) -> Result<Copied> {
+/// `Refused` when a file would have to change that is not copied, or when compose, told of the copies one by one, would read
+/// another project than `request` does.
+pub(super) fn copied(instance: &Instance, request: &Request, snapshot: &Snapshot) -> Result<Copied> {
     let copies = instance.copies();
     for (file, bytes) in snapshot {
         let is_same = instance.base.snapshot.get(file).is_none_or(|before| before == bytes);
@@ -181,7 +183,7 @@ pub(super) fn copied(instance: &Instance, snapshot: &Snapshot, after: &Project) 
             return Err(Error::new(ErrorKind::Refused, words).hint(InstanceWords::HintNotCopied));
         }
     }
-    prove(instance, snapshot, after)?;
+    prove(instance, request, snapshot)?;
     let mut plan = Copied { edits: Vec::new(), shown: Vec::new() };
     for (original, copy) in copies {
         let Some(bytes) = snapshot.get(&original).cloned().flatten() else { continue };
@@ -200,19 +202,14 @@ pub(super) fn copied(instance: &Instance, snapshot: &Snapshot, after: &Project) 
 }
 
 /// Reads the project as compose will be told of it, with every file named, and compares.
-fn prove(instance: &Instance, snapshot: &Snapshot, after: &Project) -> Result<()> {
+fn prove(instance: &Instance, own: &Request, snapshot: &Snapshot) -> Result<()> {
     let project = &instance.base.project;
     let has_env = snapshot.get(&project.env_file).is_some_and(Option::is_some);
     let mut request = instance.base.request.clone();
-    request.project_name = Some(after.name.clone());
+    request.project_name.clone_from(&own.project_name);
     request.files.clone_from(&project.files);
     request.env_file = has_env.then(|| project.env_file.clone());
-    let read = read_as(request, snapshot.clone(), Vec::new())?;
-    let same = read.is_some_and(|read| {
-        read.project.services == after.services
-            && read.project.mappings == after.mappings
-            && read.project.directory == after.directory
-    });
+    let same = renders_alike(own, &request, snapshot)?;
     if same {
         return Ok(());
     }
@@ -229,6 +226,16 @@ pub(super) fn shared_state(dirs: &Dirs, instance: &Instance) -> Result<ProjectSt
     let shelf = instance.folder.parent().unwrap_or(&instance.folder);
     disk::create_private_folder(shelf)?;
     ProjectState::open(dirs, shelf)
+}
+
+/// Warns of what the copies of a project would have together, because its name is fixed.
+pub(super) fn warnings(loaded: &LoadedProject) -> Vec<Message> {
+    let Some(instance) = &loaded.instance else { return Vec::new() };
+    let names = fixed_names(&loaded.request, &loaded.snapshot).unwrap_or_default();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    vec![InstanceWords::Shared { name: instance.name.clone(), names: names.join(", ") }.into()]
 }
 
 /// The ports that a run keeps for its copy before anybody agreed to the plan.

@@ -107,12 +107,13 @@ pub fn prepare(
     create_fresh(&loaded, &snapshot, &mut edits);
     let mut shown = edits.clone();
     if let Some(instance) = &loaded.instance {
-        let copied = instance::copied(instance, &snapshot, &after)?;
+        let copied = instance::copied(instance, &loaded.request, &snapshot)?;
         (edits, shown) = (copied.edits, copied.shown);
     }
     let mut warnings = loaded.project.warnings.clone();
     warnings.extend(ports.warnings.iter().cloned());
     warnings.extend(notes);
+    warnings.extend(instance::warnings(&loaded));
     let mut planned = Planned { loaded, ports, edits, after, shown, uses, ripple: rippled, rippled: false, warnings };
     if order.ripple {
         planned.accept_ripple();

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use granit_parser::ScalarStyle;
-pub use naming::rename_containers;
+pub use naming::{fixed_names, rename_containers, renders_alike};
 pub use respell::{respell_compose, spliced};
 
 use super::dotenv;

@@ -47,7 +47,7 @@ catalogue! {
             "另有 {count} 个文件提到了被移动的端口（从本机访问处），也将一并修改：";
         RippleOffered { count: usize } => "{count} files also name a moved port where it is reached on this host; they could change too:",
             "另有 {count} 个文件提到了被移动的端口（从本机访问处），可以一并修改：";
-        AskRipple => "change these places too?", "也修改这些位置吗？";
+        AskRipple => "Change these places too?", "也修改这些位置吗？";
         HintRipple => "`--ripple` changes the addresses among them too", "`--ripple` 会一并修改其中的访问地址";
 
         NotLaunched => "the files are ready; nothing was started", "文件已准备好；没有启动任何服务";

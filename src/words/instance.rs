@@ -13,6 +13,9 @@ catalogue! {
         HintAfterStart { name: String } =>
             "`portwright status`, `logs` and `down` take `--instance {name}` too",
             "`portwright status`、`logs` 和 `down` 同样使用 `--instance {name}`";
+        Shared { name: String, names: String } =>
+            "instance {name} shares what has a fixed name with every other copy: {names}",
+            "实例 {name} 与其他副本共用名称固定的资源：{names}";
         NotCopied { name: String, file: String } =>
             "instance {name} would need a change in {file}, which another file includes, and only the project's own compose and .env files are copied",
             "实例 {name} 需要修改 {file}，但该文件由其他文件引入；只有项目自己的 compose 和 .env 文件会被复制";

@@ -41,8 +41,8 @@ fn text(sandbox: &Sandbox, name: &str, file: &str) -> String {
 
 fn ports(sandbox: &Sandbox, name: &str) -> Vec<u64> {
     let document = sandbox.run(&["check", "--json", "--instance", name]).json();
-    let bindings = document["bindings"].as_array().expect("bindings").clone();
-    bindings.iter().filter_map(|binding| binding["port"].as_u64()).collect()
+    let bindings = document.get("bindings").and_then(Value::as_array).expect("bindings").clone();
+    bindings.iter().filter_map(|binding| binding.get("port").and_then(Value::as_u64)).collect()
 }
 
 #[test]
@@ -197,11 +197,11 @@ fn own_image() -> Option<String> {
     let launched =
         server.run(&["quick-start", "--yes", "--json", "--runtime", "docker", "--port", &port]).expect_code(0);
     server.run(&["down", "--yes"]).expect_code(0);
-    let launched = launched.json()["launched"].clone();
-    let volume = format!("{}-data", launched["name"].as_str().expect("a name"));
+    let launched = launched.json();
+    let volume = format!("{}-data", launched.pointer("/launched/name").and_then(Value::as_str).expect("a name"));
     let removed = Command::new("docker").args(["volume", "rm", &volume]).output().expect("docker runs");
     assert!(removed.status.success(), "{removed:?}");
-    launched["image"].as_str().map(str::to_owned)
+    launched.pointer("/launched/image").and_then(Value::as_str).map(str::to_owned)
 }
 
 #[test]

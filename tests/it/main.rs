@@ -11,6 +11,7 @@ mod dotenv_corpus;
 mod host;
 mod instance;
 mod quick_start;
+#[cfg(unix)]
 mod ripple;
 mod scan;
 mod server;

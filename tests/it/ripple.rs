@@ -1,5 +1,12 @@
 //! `--ripple`: other places that name a moved port.
 
+use std::process::Stdio;
+use std::time::Duration;
+
+use expectrl::process::unix::WaitStatus;
+use expectrl::session::Session;
+use expectrl::{Eof, Expect as _};
+
 use crate::support::{Sandbox, free_block, hold};
 
 const RUN: [&str; 4] = ["quick-start", "--yes", "--no-launch", "--json"];
@@ -80,5 +87,32 @@ fn in_a_copy_the_copied_files_change_and_the_project_stays() {
         let read = |name: &str| std::fs::read_to_string(project.join("a").join(name)).expect("a copy");
         assert_eq!(read(".env"), filled(ENV, first + 1, first + 1, first));
         assert_eq!(read("0-compose.yaml"), filled(COMPOSE, first + 1, first + 1, first));
+    }
+}
+
+/// Answers the questions of a run at a terminal: what about the conflict, the other places, the whole.
+fn answered(sandbox: &Sandbox, ripple: &str) {
+    let mut command = sandbox.command(&["quick-start", "--no-launch"]);
+    command.env("TERM", "xterm").stdin(Stdio::inherit());
+    let mut session = Session::spawn(command).expect("a pseudo-terminal");
+    session.set_expect_timeout(Some(Duration::from_secs(20)));
+    for (question, keys) in
+        [("automatic: use", "\r"), ("Change these places too?", ripple), ("Write these changes?", "y\r")]
+    {
+        session.expect(question).unwrap_or_else(|error| panic!("{question}: {error}"));
+        session.send(keys).expect("keys are sent");
+    }
+    session.expect(Eof).expect("an end");
+    assert!(matches!(session.get_process().wait(), Ok(WaitStatus::Exited(_, 0))));
+}
+
+#[test]
+fn at_a_terminal_a_person_is_asked_and_both_answers_count() {
+    for (keys, agreed) in [("y\r", true), ("\r", false)] {
+        let first = free_block(4);
+        let sandbox = sandbox(first);
+        let _held = hold(first);
+        answered(&sandbox, keys);
+        expect(&sandbox, first + 1, if agreed { first + 1 } else { first }, first);
     }
 }

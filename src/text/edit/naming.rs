@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::super::project::{Look, Request, Snapshot, analyse};
+use super::super::project::{Comparison, Look, Picture, Request, Snapshot, analyse};
 use super::{Splices, compose_edit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::FileEdit;
@@ -38,6 +38,33 @@ pub fn rename_containers(request: &Request, snapshot: &Snapshot, ending: &str) -
     edits.filter_map(Result::transpose).collect()
 }
 
+/// Tells whether two ways of naming a project render the same from `snapshot`.
+pub fn renders_alike(left: &Request, right: &Request, snapshot: &Snapshot) -> Result<bool> {
+    let (Look::Seen(left), Look::Seen(right)) = (Picture::take(left, snapshot)?, Picture::take(right, snapshot)?)
+    else {
+        return Ok(false);
+    };
+    let same_place = left.ground.directory == right.ground.directory;
+    Ok(same_place && matches!(left.compare(&right), Comparison::PortsOnly(changes) if changes.is_empty()))
+}
+
+/// Names the volumes and networks whose name is fixed, so that all copies of a project have them together: those that
+/// the project makes itself, as `volumes.data`.
+pub fn fixed_names(request: &Request, snapshot: &Snapshot) -> Result<Vec<String>> {
+    let Look::Seen(picture) = Picture::take(request, snapshot)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for section in ["volumes", "networks"] {
+        let entries = picture.rendered.tree.get(section).and_then(|section| section.map());
+        for (name, entry) in entries.into_iter().flatten() {
+            let external = entry.get("external").is_some_and(|external| external.text() != Some("false"));
+            if entry.text_of("name").is_some() && !external {
+                found.push(format!("{section}.{name}"));
+            }
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +86,27 @@ mod tests {
             .replace("\"two\"", "\"two-ci\"")
             .replace("${NAME:-three}", "${NAME:-three}-ci");
         assert_eq!(renamed(&[("compose.yaml", text)]), [wanted]);
+    }
+
+    #[test]
+    fn what_all_copies_would_share_is_named() {
+        let text = "services: {a: {image: x}}\nvolumes:\n  own: {}\n  one: {name: shop}\n  far: {name: s, external: true}\n\
+                    networks: {net: {name: shop}}\n";
+        let request = at_home();
+        let (_, snapshot) = loaded(&request, &[("compose.yaml", text)]).expect("a readable project");
+        assert_eq!(fixed_names(&request, &snapshot).expect("names"), ["volumes.one", "networks.net"]);
+    }
+
+    #[test]
+    fn another_env_file_renders_another_project() {
+        let text = "services: {a: {image: \"x:${TAG:-1}\"}}\n";
+        let request = at_home();
+        let files = [("compose.yaml", text), (".env", "TAG=1\n"), ("two.env", "TAG=2\n")];
+        let other = Request { env_file: Some("two.env".into()), ..at_home() };
+        let (_, mut snapshot) = loaded(&request, &files).expect("a readable project");
+        snapshot.extend(loaded(&other, &files).expect("a readable project").1);
+        assert!(renders_alike(&request, &request, &snapshot).expect("an answer"));
+        assert!(!renders_alike(&request, &other, &snapshot).expect("an answer"));
     }
 
     #[test]

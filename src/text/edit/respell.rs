@@ -85,3 +85,19 @@ pub fn spliced(bytes: &[u8], spots: &[(Range<usize>, Port)]) -> Vec<u8> {
     after.extend_from_slice(bytes.get(done..).unwrap_or_default());
     after
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_scalars_of_the_two_sections_change_also_in_flow_style() {
+        let text = "\u{feff}services:\n  web:\n    environment: {A: \"http://localhost:8000\", B: 'x:8000'}\n    \
+                    labels:\n    - u=http://localhost:8000\n    healthcheck:\n      environment: localhost:8000\n";
+        let spots: Vec<_> = text.match_indices("8000").map(|(at, found)| at..at + found.len()).collect();
+        let port = Port::new(9).expect("a port");
+        let spots: Vec<_> = spots.into_iter().map(|span| (span, port)).collect();
+        let after = respell_compose(Path::new("/p/compose.yaml"), text.as_bytes(), &spots).expect("a proof");
+        assert_eq!(String::from_utf8(after).expect("text"), text.replacen("8000", "9", 3));
+    }
+}
