@@ -13,7 +13,7 @@ use super::prompt::{Answer, ConflictQuestion, Person, Prompter};
 use super::{Ending, Environment, Talk, diff, runtime, table, wishes};
 use crate::deploy::{self, Audience, Order, Planned, Report};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Binding, Mapping, MappingId, Port, Project, Use};
+use crate::model::{Binding, Mapping, MappingId, Move, Port, PortRange, Project, Use};
 use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::deploy::DeployWords;
 use crate::words::instance::InstanceWords;
@@ -40,6 +40,7 @@ pub(super) fn run(
         person: Person::new(talk, &interrupt),
         progress: Progress::new(talk),
         consented: typed.yes || matches!(typed.on_conflict, Some(OnConflict::Auto)),
+        launches: order.launch,
         decided: None,
     };
     let layout = wishes::layout(&dirs, order.bind);
@@ -95,6 +96,8 @@ struct Wizard<'a> {
     person: Person<'a>,
     progress: Progress,
     consented: bool,
+    /// Whether something is started after the files are written.
+    launches: bool,
     /// The answer that a person gave for all conflicts that follow.
     decided: Option<Decision>,
 }
@@ -108,9 +111,10 @@ impl Wizard<'_> {
     fn show_plan(&self, planned: &Planned) {
         let project = &planned.loaded.project;
         self.table(project, &planned.ports.bindings);
-        for decided in &planned.ports.moves {
-            self.talk.say(moved(project, &planned.ports.bindings, decided.mappings.first().copied(), decided.to));
-        }
+        let moves = planned.ports.moves.iter();
+        moves
+            .filter_map(|decided| moved(project, &planned.ports.bindings, decided))
+            .for_each(|words| self.talk.say(words));
         let shown = shown_variables(planned);
         if let Some(instance) = &planned.loaded.instance {
             let (name, folder) = (instance.name.clone(), instance.folder.display().to_string());
@@ -226,7 +230,8 @@ impl Audience for Wizard<'_> {
     }
 
     fn consent(&mut self, planned: &Planned) -> Result<bool> {
-        if self.consented {
+        let nothing_to_do = planned.edits.is_empty() && !self.launches;
+        if self.consented || (nothing_to_do && self.talk.can_ask()) {
             return Ok(true);
         }
         if !self.talk.can_ask() {
@@ -246,19 +251,20 @@ fn shown_variables(planned: &Planned) -> Vec<String> {
     planned.loaded.project.mappings.iter().filter_map(|mapping| mapping.variable.clone()).collect()
 }
 
-fn moved(project: &Project, bindings: &[Binding], lead: Option<MappingId>, to: Port) -> Message {
-    let found = lead.and_then(|lead| {
-        let mapping = project.mappings.get(lead.0)?;
-        let binding = bindings.iter().find(|binding| binding.mapping == lead && binding.state.blocks());
-        let binding = binding.or_else(|| bindings.iter().find(|binding| binding.mapping == lead))?;
-        Some((mapping, binding))
-    });
-    let Some((mapping, binding)) = found else { return PlanWords::HeldByUnknown.into() };
-    let (service, from) = (mapping.service.clone(), binding.port.unwrap_or(to));
-    match &binding.holder {
-        Some(holder) => VerbWords::MovedFromHolder { service, from, to, holder: holder.clone() }.into(),
+/// Says a move as `old → new (who holds the old one)`.
+fn moved(project: &Project, bindings: &[Binding], decided: &Move) -> Option<Message> {
+    let lead = *decided.mappings.first()?;
+    let mapping = project.mappings.get(lead.0)?;
+    let count = mapping.published.range().map_or(1, PortRange::count);
+    let block = |first: Port| first.checked_add(count - 1).and_then(|last| PortRange::new(first, last));
+    let (service, from, to) = (mapping.service.clone(), block(decided.from)?, block(decided.to)?);
+    let mut own = bindings.iter().filter(|binding| decided.mappings.contains(&binding.mapping));
+    let held =
+        own.find_map(|binding| Some((binding.port?, binding.holder.clone().filter(|_| binding.state.blocks())?)));
+    Some(match held {
+        Some((held, holder)) => VerbWords::MovedFromHolder { service, from, to, held, holder }.into(),
         None => VerbWords::Moved { service, from, to }.into(),
-    }
+    })
 }
 
 fn question(project: &Project, ports: &PortPlan, lead: MappingId) -> Option<ConflictQuestion> {

@@ -81,6 +81,7 @@ pub(super) fn native_environment(project: &Project) -> Vec<(String, String)> {
         set("API_LISTEN_PORT", range.first().to_string());
         if let Some(address) = mapping.host_ip {
             set("API_LISTEN", address.to_string());
+            set("PORT_RANGE_LISTEN", address.to_string());
         }
     }
     if let Some(range) = project.mappings.iter().filter_map(fixed).find(|range| range.count() > 1) {

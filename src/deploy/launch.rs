@@ -2,21 +2,33 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::native::{self, Spec};
 use super::order::{Order, RuntimeChoice};
 use super::project::ProjectKind;
-use super::{Audience, Planned, Run, bundled, service};
+use super::{Audience, Planned, Run, bundled, service, verify};
 use crate::docker::{
     self, ComposeFailure, ComposeTool, DeployError, Deployed, Engine, EngineKind, Executable, FILES_FOLDER, PROGRAM,
-    ServiceFile, ServiceSpec, VolumeMount,
+    ServiceFile, ServiceSpec, ServiceStatus, VolumeMount,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Mapping, Port, Project, Published, PublishedPort};
+use crate::host;
+use crate::model::{Endpoint, Mapping, Port, ProbeOutcome, Project, Published, PublishedPort};
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
+
+/// How long a native server may take to bind its port or end: it reads two files and opens a small database.
+const BIND_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a wait looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// So many ends of a native server in a row mean that it does not start; one may be an accident.
+const RESTARTS_MAX: u32 = 2;
 
 /// What runs a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +66,8 @@ impl Runtime {
 pub(super) enum Target {
     /// The bundled server as a container.
     Container(Engine),
-    /// The bundled server as a process.
-    Native,
+    /// The bundled server as a process; with the engine that may still run it as a container.
+    Native(Option<Engine>),
     /// A compose project.
     Compose(Engine, ComposeTool),
 }
@@ -64,7 +76,7 @@ impl Target {
     pub(super) fn runtime(&self) -> Runtime {
         match self {
             Self::Container(engine) | Self::Compose(engine, _) => Runtime::of(engine),
-            Self::Native => Runtime::Native,
+            Self::Native(_) => Runtime::Native,
         }
     }
 }
@@ -90,7 +102,7 @@ pub struct Launched {
 /// How to reach what runs.
 #[derive(Debug)]
 pub(super) enum Handle {
-    Native { folder: PathBuf },
+    Native { folder: PathBuf, restarts_before: u32 },
     Container { engine: Engine, deployed: Deployed },
     Compose { engine: Engine, project: String, directory: PathBuf },
 }
@@ -133,7 +145,8 @@ pub(super) struct LaunchRecord {
 /// The name of the record in the state folder.
 pub(super) const LAUNCH_RECORD: &str = "launched";
 
-/// Decides what launches the project; `None` when nothing is to be launched.
+/// Decides what launches the project; `None` when nothing is to be launched. `natively` says that it runs as a process
+/// already, which `auto` does not change.
 ///
 /// # Errors
 /// `Missing` when the wanted engine or compose is not there; `Usage` for a compose project with `--runtime native`.
@@ -141,6 +154,7 @@ pub(super) async fn target(
     order: &Order,
     planned: &Planned,
     engine: Result<Engine>,
+    natively: bool,
     audience: &mut dyn Audience,
 ) -> Result<Option<Target>> {
     if !order.launch {
@@ -156,16 +170,22 @@ pub(super) async fn target(
     };
     match (planned.loaded.kind, order.project.runtime) {
         (_, RuntimeChoice::None) => Ok(None),
-        (ProjectKind::Bundled, RuntimeChoice::Native) => Ok(Some(Target::Native)),
+        (ProjectKind::Bundled, RuntimeChoice::Native) => Ok(Some(Target::Native(engine.ok()))),
         (ProjectKind::Bundled, RuntimeChoice::Docker | RuntimeChoice::Podman) => {
             Ok(Some(Target::Container(engine.map_err(no_engine)?)))
+        }
+        (ProjectKind::Bundled, RuntimeChoice::Auto) if natively => {
+            if engine.is_ok() {
+                audience.note(DeployWords::NativeStays.into());
+            }
+            Ok(Some(Target::Native(engine.ok())))
         }
         (ProjectKind::Bundled, RuntimeChoice::Auto) => match engine {
             Ok(engine) => Ok(Some(Target::Container(engine))),
             Err(error) => {
                 let why = Box::new(error.message().clone());
                 audience.note(DeployWords::NativeInstead { why }.into());
-                Ok(Some(Target::Native))
+                Ok(Some(Target::Native(None)))
             }
         },
         (ProjectKind::Compose, RuntimeChoice::Native) => {
@@ -181,14 +201,26 @@ pub(super) async fn target(
     }
 }
 
-/// Remembers what this run started, so that its undo stops it.
-pub(super) fn remember(run: &Run<'_>, launched: &Launched, undo_id: Option<&str>) -> Result<()> {
-    if launched.state == "unchanged" {
-        return Ok(());
+/// Remembers what this run started, so that its undo stops it. What was merely started again stays with the run whose
+/// files it runs with.
+pub(super) fn remember(run: &Run<'_>, planned: &Planned, runtime: Runtime, undo_id: Option<&str>) -> Result<()> {
+    let name = match planned.loaded.kind {
+        ProjectKind::Bundled => bundled::service_name(&planned.after),
+        ProjectKind::Compose => planned.after.name.clone(),
+    };
+    let before: Option<LaunchRecord> = run.state.load_json(LAUNCH_RECORD)?;
+    let undo_id = undo_id.map(str::to_owned).or_else(|| before.and_then(|record| record.undo_id));
+    run.state.save_json(run.lock, LAUNCH_RECORD, &LaunchRecord { undo_id, runtime, name })
+}
+
+/// Starts the native service again that a run stopped, when that run then changed nothing.
+pub(super) async fn bring_back(run: &Run<'_>) -> Result<()> {
+    let replaced = run.replaced.lock().ok().and_then(|mut replaced| replaced.take());
+    if let Some(spec) = replaced {
+        let started = native::start(run.state.folder(), &spec).await;
+        started.map_err(|error| error.with_kind(ErrorKind::Partial).hint(DeployWords::HintContinue))?;
     }
-    let (runtime, name) = (launched.runtime, launched.name.clone());
-    let record = LaunchRecord { undo_id: undo_id.map(str::to_owned), runtime, name };
-    run.state.save_json(run.lock, LAUNCH_RECORD, &record)
+    Ok(())
 }
 
 /// Launches the project.
@@ -198,20 +230,35 @@ pub(super) async fn launch(
     target: Target,
     audience: &mut dyn Audience,
 ) -> Result<Launched, LaunchFailure> {
-    let launched = match target {
-        Target::Container(engine) => container(planned, engine, audience).await?,
-        Target::Native => process(run, planned, audience).await?,
-        Target::Compose(engine, tool) => compose(run, planned, engine, &tool, audience).await?,
-    };
-    Ok(launched)
+    match target {
+        Target::Container(engine) => container(run, planned, engine, audience).await,
+        Target::Native(engine) => process(run, planned, engine, audience).await,
+        Target::Compose(engine, tool) => compose(run, planned, engine, &tool, audience).await,
+    }
 }
 
-async fn container(planned: &Planned, engine: Engine, audience: &mut dyn Audience) -> Result<Launched, LaunchFailure> {
+/// Stops the native service to put another one in its place, and remembers it for [`bring_back`].
+async fn stop_native(run: &Run<'_>) -> Result<()> {
+    if let Some(record) = native::stop(run.state.folder()).await?
+        && let Ok(mut replaced) = run.replaced.lock()
+    {
+        replaced.get_or_insert(record.spec);
+    }
+    Ok(())
+}
+
+async fn container(
+    run: &Run<'_>,
+    planned: &Planned,
+    engine: Engine,
+    audience: &mut dyn Audience,
+) -> Result<Launched, LaunchFailure> {
     audience.step(DeployWords::StepImage.into());
     let image = engine.ensure_image(&Executable::this(), &|_, _| {}).await.map_err(partial)?;
     audience.step(DeployWords::StepStart.into());
     let project = &planned.after;
     let spec = container_spec(planned, image)?;
+    stop_native(run).await.map_err(partial)?;
     let deployed = match engine.deploy(&spec, &|_| {}).await {
         Ok(deployed) => deployed,
         Err(DeployError::PortTaken(taken)) => {
@@ -286,23 +333,63 @@ fn published(mapping: &Mapping) -> Vec<Published> {
         .collect()
 }
 
-async fn process(run: &Run<'_>, planned: &Planned, audience: &mut dyn Audience) -> Result<Launched, LaunchFailure> {
+async fn process(
+    run: &Run<'_>,
+    planned: &Planned,
+    engine: Option<Engine>,
+    audience: &mut dyn Audience,
+) -> Result<Launched, LaunchFailure> {
     audience.step(DeployWords::StepStart.into());
     let spec = native_spec(planned)?;
-    let (record, action) = native::start(run.state.folder(), &spec).await?;
-    let state = match action {
-        native::Action::Unchanged => "unchanged",
-        native::Action::Started => "started",
+    let folder = run.state.folder();
+    if let Some(engine) = engine {
+        let directory = &planned.after.directory;
+        for container in engine.status(Some(directory)).await.map_err(partial)? {
+            engine.remove(&container.name).await.map_err(partial)?;
+        }
+    }
+    let running = native::record(folder).filter(|record| record.alive() && record.serves());
+    let (record, state) = match running {
+        Some(record) if record.spec == spec => (record, "unchanged"),
+        _ => {
+            stop_native(run).await.map_err(partial)?;
+            (native::start(folder, &spec).await?, "started")
+        }
     };
-    Ok(Launched {
+    let launched = Launched {
         name: spec.name,
         runtime: Runtime::Native,
-        id: record.server.map(|mark| mark.pid.to_string()),
+        id: record.server.as_ref().map(|mark| mark.pid.to_string()),
         image: None,
         state: state.to_owned(),
         instance: Some(bundled::instance(&planned.after.directory)),
-        handle: Handle::Native { folder: run.state.folder().to_owned() },
-    })
+        handle: Handle::Native { folder: folder.to_owned(), restarts_before: record.restarts },
+    };
+    if let Some(port) = lost_by_server(run, planned, &launched).await {
+        native::stop(folder).await.map_err(partial)?;
+        return Err(LaunchFailure::PortTaken(port));
+    }
+    Ok(launched)
+}
+
+/// Waits until a server that was started serves or has ended; returns the port of its API when it ended because
+/// something else has it.
+async fn lost_by_server(run: &Run<'_>, planned: &Planned, launched: &Launched) -> Option<Port> {
+    let (mapping, range) = bundled::api(&planned.after)?;
+    let Handle::Native { folder, restarts_before } = &launched.handle else { return None };
+    let deadline = Instant::now() + run.order.wait.min(BIND_PATIENCE);
+    while Instant::now() < deadline && !run.interrupt.raised() {
+        if verify::answers(&planned.after, launched.instance.as_deref()).await {
+            return None;
+        }
+        if native::record(folder).is_none_or(|record| record.restarts > *restarts_before || !record.alive()) {
+            let endpoints = Endpoint::published(mapping.host_ip, range.first(), mapping.protocol, true);
+            let taken = endpoints.iter().any(|endpoint| host::probe(endpoint) == ProbeOutcome::InUse);
+            return taken.then_some(range.first());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    None
 }
 
 fn native_spec(planned: &Planned) -> Result<Spec> {
@@ -348,11 +435,16 @@ async fn compose(
             audience.tool_line(line);
         }
     };
+    let fresh = engine.compose_status(&project.name, &project.directory).await.is_ok_and(|all| all.is_empty());
     let up = tool.up(&invocation, &address, &show);
     tokio::select! {
         result = up => match result {
             Ok(()) => {}
             Err(ComposeFailure::PortTaken(taken)) => {
+                // What compose created before it met the port would stay behind.
+                if fresh && let Err(ComposeFailure::Other(error)) = tool.down(&invocation, &address, &show).await {
+                    return Err(LaunchFailure::Other(partial(error)));
+                }
                 let first = project.mappings.iter().find_map(fixed).map_or(Port::MAX, crate::model::PortRange::first);
                 return Err(LaunchFailure::PortTaken(taken.port.unwrap_or(first)));
             }
@@ -395,20 +487,23 @@ impl Launched {
     /// Says what is wrong with what runs; `None` while nothing is.
     pub(super) async fn failed(&self) -> Option<Message> {
         match &self.handle {
-            Handle::Native { folder } => {
-                let record = native::record(folder);
+            Handle::Native { folder, restarts_before } => {
                 let state_of =
                     |word: &str| DeployWords::ContainerState { name: self.name.clone(), state: word.to_owned() };
-                match record {
-                    Some(record) if record.alive() && record.restarts < 2 => None,
-                    Some(record) if record.alive() => Some(state_of("restarting").into()),
-                    _ => Some(state_of("exited").into()),
+                match native::record(folder) {
+                    Some(record) if !record.alive() => Some(state_of("exited").into()),
+                    Some(record) if record.restarts < restarts_before + RESTARTS_MAX => None,
+                    Some(record) => {
+                        let code = record.last_exit.map_or_else(|| "?".to_owned(), |code| code.to_string());
+                        Some(state_of(&format!("restarting ({code})")).into())
+                    }
+                    None => Some(state_of("gone").into()),
                 }
             }
             Handle::Container { engine, deployed } => {
                 let all = engine.status(None).await.ok()?;
                 let found = all.iter().find(|status| status.id == deployed.id);
-                bad_state(&deployed.name, found.map(|status| (status.state.as_str(), status.health.as_deref())))
+                bad_state(&deployed.name, found)
             }
             Handle::Compose { engine, project, directory } => {
                 let all = engine.compose_status(project, directory).await.ok()?;
@@ -421,22 +516,27 @@ impl Launched {
                     Some("starting") => Some(
                         DeployWords::ContainerState { name: status.name.clone(), state: "starting".to_owned() }.into(),
                     ),
-                    health => bad_state(&status.name, Some((status.state.as_str(), health))),
+                    _ => bad_state(&status.name, Some(status)),
                 })
             }
         }
     }
 
+    /// Tells whether waiting is in vain: a container has ended with an error, and nothing starts it again.
+    pub(super) async fn is_over(&self) -> bool {
+        let Handle::Compose { engine, project, directory } = &self.handle else { return false };
+        let all = engine.compose_status(project, directory).await.unwrap_or_default();
+        all.iter().any(|status| status.state == "exited" && status.exit_code.is_some_and(|code| code != 0))
+    }
+
     /// Returns the last lines that it printed; none when they cannot be had.
     pub(super) async fn last_lines(&self) -> Vec<String> {
         match &self.handle {
-            Handle::Native { folder } => native::last_lines(folder),
+            Handle::Native { folder, .. } => native::last_lines(folder),
             Handle::Container { engine, deployed } => engine.last_lines(&deployed.id).await,
             Handle::Compose { engine, project, directory } => {
                 let Ok(all) = engine.compose_status(project, directory).await else { return Vec::new() };
-                let bad = all.iter().find(|status| {
-                    bad_state(&status.name, Some((status.state.as_str(), status.health.as_deref()))).is_some()
-                });
+                let bad = all.iter().find(|status| bad_state(&status.name, Some(status)).is_some());
                 match bad {
                     Some(status) => engine.last_lines(&status.id).await,
                     None => Vec::new(),
@@ -462,12 +562,15 @@ impl Launched {
     }
 }
 
-fn bad_state(name: &str, found: Option<(&str, Option<&str>)>) -> Option<Message> {
-    let word = match found {
-        None => "gone",
-        Some(("running", Some("unhealthy"))) => "unhealthy",
-        Some(("running", _)) => return None,
-        Some((state, _)) => state,
+fn bad_state(name: &str, found: Option<&ServiceStatus>) -> Option<Message> {
+    let state = match found {
+        None => "gone".to_owned(),
+        Some(status) if status.state == "running" => match status.health.as_deref() {
+            Some("unhealthy") => "unhealthy".to_owned(),
+            _ => return None,
+        },
+        Some(ServiceStatus { state, exit_code: Some(code), .. }) => format!("{state} ({code})"),
+        Some(status) => status.state.clone(),
     };
-    Some(DeployWords::ContainerState { name: name.to_owned(), state: word.to_owned() }.into())
+    Some(DeployWords::ContainerState { name: name.to_owned(), state }.into())
 }

@@ -5,6 +5,7 @@
 //! Observe.
 
 mod bundled;
+mod claims;
 mod instance;
 mod launch;
 mod log;
@@ -19,6 +20,7 @@ mod service;
 mod undo;
 mod verify;
 
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 pub use bundled::Layout;
@@ -40,10 +42,15 @@ use crate::model::{MappingId, Port, Project};
 use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
+use claims::Claims;
 use launch::LaunchFailure;
 
 /// How often a port may be lost between plan and start before the run gives up.
 const ATTEMPTS_MAX: u32 = 3;
+
+/// How often a plan is made anew because other runs chose one of its ports at the same time. Each time one of them
+/// has got what it wanted; more runs than that at once are not expected, and the start itself is the last judge.
+const LOOKS_MAX: u32 = 64;
 
 /// How long a run waits for another one in the same project.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -125,9 +132,10 @@ pub async fn quick_start(
     if order.dry_run {
         let memory = memory(&order.project, dirs, &loaded);
         let loaded = instance::refreshed(loaded, &memory.sticky)?;
-        let (planned, observed) = plan_once(order, loaded, memory, audience).await?;
+        let (planned, observed) = plan_once(order, loaded, memory, None, audience).await?;
         audience.plan(&planned);
-        let target = launch::target(order, &planned, observed.engine, audience).await;
+        let natively = !observed.facts.own_pids.is_empty();
+        let target = launch::target(order, &planned, observed.engine, natively, audience).await;
         let runtime = target.ok().flatten().map(|target| target.runtime());
         return Ok(report(planned, runtime, true));
     }
@@ -139,15 +147,37 @@ pub async fn quick_start(
     if let Some(recovered) = state.recover(&lock)? {
         audience.note(recovered_note(&recovered));
     }
+    let run = Run {
+        order,
+        dirs,
+        state: &state,
+        lock: &lock,
+        interrupt,
+        claims: &Claims::new(dirs),
+        replaced: Mutex::default(),
+    };
+    let result = attempts(&run, layout, audience).await;
+    if result.as_ref().is_err_and(|error| changed_nothing(error.kind())) {
+        launch::bring_back(&run).await?;
+    }
+    result
+}
+
+/// The kinds that promise that nothing was changed.
+fn changed_nothing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Usage | ErrorKind::Refused | ErrorKind::Busy | ErrorKind::Missing)
+}
+
+async fn attempts(run: &Run<'_>, layout: &Layout, audience: &mut dyn Audience) -> Result<Report> {
+    let order = run.order;
     let mut lost = None;
     for attempt in 1..=ATTEMPTS_MAX {
         if let Some(port) = lost {
             audience.note(DeployWords::PortLost { port, attempt }.into());
         }
         let loaded = read_or_lay_out(&order.project, layout)?;
-        let loaded = instance::refreshed(loaded, &state.recall()?)?;
-        let run = Run { order, dirs, state: &state, lock: &lock, interrupt };
-        match Box::pin(run_once(&run, loaded, audience)).await {
+        let loaded = instance::refreshed(loaded, &run.state.recall()?)?;
+        match Box::pin(run_once(run, loaded, audience)).await {
             Ok(report) => return Ok(report),
             Err(LaunchFailure::PortTaken(port)) => lost = Some(port),
             Err(LaunchFailure::Stale(_)) if attempt < ATTEMPTS_MAX => audience.note(DeployWords::Stale.into()),
@@ -155,7 +185,8 @@ pub async fn quick_start(
         }
     }
     let port = lost.unwrap_or(Port::MAX);
-    let words = DeployWords::PortLostForGood { port, attempts: ATTEMPTS_MAX };
+    let holder = Box::new(observe::holder(&order.project, port).await);
+    let words = DeployWords::PortLostForGood { port, attempts: ATTEMPTS_MAX, holder };
     Err(Error::new(ErrorKind::Busy, words).hint(DeployWords::HintSeeHolder { port }))
 }
 
@@ -175,6 +206,9 @@ pub(crate) struct Run<'a> {
     pub(crate) state: &'a ProjectState,
     pub(crate) lock: &'a ProjectLock,
     pub(crate) interrupt: &'a Interrupt,
+    claims: &'a Claims<'a>,
+    /// The native service that this run stopped to put another one in its place.
+    replaced: Mutex<Option<native::Spec>>,
 }
 
 fn lock(state: &ProjectState, verb: &str, audience: &mut dyn Audience) -> Result<ProjectLock> {
@@ -229,34 +263,46 @@ pub async fn check(order: &ProjectOrder, wishes: &Wishes, dirs: Option<&Dirs>) -
     Ok((loaded, ports))
 }
 
+/// Looks and plans until the plan's ports are this run's alone; without `claims` once.
 async fn plan_once(
     order: &Order,
     loaded: LoadedProject,
     memory: Memory,
+    claims: Option<&Claims<'_>>,
     audience: &mut dyn Audience,
 ) -> Result<(Planned, Observed)> {
-    let mut observed = observe(&order.project, &loaded.project, memory).await;
-    audience.step(DeployWords::StepPlan.into());
-    let planned = prepare(loaded, &mut observed.facts, order, audience)?;
-    Ok((planned, observed))
+    for look in 1.. {
+        let mut observed = observe(&order.project, &loaded.project, memory.clone()).await;
+        if let Some(claims) = claims {
+            claims.show(&mut observed.facts);
+        }
+        audience.step(DeployWords::StepPlan.into());
+        let planned = prepare(loaded.clone(), &mut observed.facts, order, audience)?;
+        let Some(claims) = claims.filter(|_| look < LOOKS_MAX) else { return Ok((planned, observed)) };
+        if claims.take(&planned)? && claims::lost(&planned, &observed.facts).is_none() {
+            return Ok((planned, observed));
+        }
+    }
+    Err(Error::new(ErrorKind::Refused, DeployWords::ProbingEndless))
 }
 
 async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audience) -> Result<Report, LaunchFailure> {
+    let claims = run.order.launch.then_some(run.claims);
     let mut reserved = None;
     let (planned, observed) = if let Some(instance) = loaded.instance.clone() {
         let shared = instance::shared_state(run.dirs, &instance)?;
         let lock = lock(&shared, "quick-start", audience)?;
         let memory = memory(&run.order.project, run.dirs, &loaded);
-        let found = plan_once(run.order, loaded, memory, audience).await?;
+        let found = plan_once(run.order, loaded, memory, claims, audience).await?;
         reserved = Some(instance::Reservation::make(run, &found.0.after, &instance.name)?);
         drop(lock);
         found
     } else {
         let memory = memory(&run.order.project, run.dirs, &loaded);
-        plan_once(run.order, loaded, memory, audience).await?
+        plan_once(run.order, loaded, memory, claims, audience).await?
     };
     let mut written = false;
-    let result = carry_out(run, planned, observed, &mut written, audience).await;
+    let result = Box::pin(carry_out(run, planned, observed, &mut written, audience)).await;
     if let Some(reserved) = reserved.filter(|_| !written) {
         reserved.take_back(run)?;
     }
@@ -271,8 +317,10 @@ async fn carry_out(
     written: &mut bool,
     audience: &mut dyn Audience,
 ) -> Result<Report, LaunchFailure> {
+    let claims = run.order.launch.then_some(run.claims);
     run.interrupt.check()?;
-    let target = launch::target(run.order, &planned, observed.engine, audience).await?;
+    let natively = !observed.facts.own_pids.is_empty();
+    let target = launch::target(run.order, &planned, observed.engine, natively, audience).await?;
     audience.plan(&planned);
     if !planned.ripple.is_empty() && !planned.rippled && audience.ripple(&planned)? {
         planned.accept_ripple();
@@ -281,18 +329,24 @@ async fn carry_out(
         return Err(Error::new(ErrorKind::Interrupted, DeployWords::Declined).into());
     }
     run.interrupt.check()?;
+    if let Some(port) = claims.and_then(|_| claims::lost(&planned, &observed.facts)) {
+        return Err(LaunchFailure::PortTaken(port));
+    }
     let undo_id = apply(run, &planned, audience).map_err(LaunchFailure::of_apply)?;
     *written = true;
     let Some(target) = target else {
+        run.state.remember(run.lock, &prepare::choices(&planned.loaded.project, &planned.ports.moves))?;
         return Ok(Report { undo_id, ..report(planned, None, false) });
     };
     let runtime = target.runtime();
-    let result = launch::launch(run, &planned, target, audience).await;
-    let launched = match result {
+    let launched = match launch::launch(run, &planned, target, audience).await {
         Ok(launched) => launched,
-        Err(failure) => return Err(take_back(run, undo_id.as_deref(), failure)),
+        Err(failure) => return Err(take_back(run, &planned, runtime, undo_id.as_deref(), failure)),
     };
-    launch::remember(run, &launched, undo_id.as_deref())?;
+    if launched.state != "unchanged" {
+        launch::remember(run, &planned, runtime, undo_id.as_deref())?;
+    }
+    run.state.remember(run.lock, &prepare::choices(&planned.loaded.project, &planned.ports.moves))?;
     let urls = match verify::verify(run, &planned, &launched, audience).await {
         Ok(urls) => urls,
         Err(error) => {
@@ -304,7 +358,7 @@ async fn carry_out(
     Ok(Report { undo_id, launched: Some(launched), urls, ..report(planned, Some(runtime), false) })
 }
 
-/// Writes the files of the plan, all or none, and remembers the chosen ports.
+/// Writes the files of the plan, all or none.
 fn apply(run: &Run<'_>, planned: &Planned, audience: &mut dyn Audience) -> Result<Option<String>> {
     if planned.edits.is_empty() {
         return Ok(None);
@@ -314,18 +368,26 @@ fn apply(run: &Run<'_>, planned: &Planned, audience: &mut dyn Audience) -> Resul
     let options = ApplyOptions { follow_links_outside: run.order.follow_links, now: SystemTime::now() };
     let note = Note { verb: "quick-start".to_owned(), lines: prepare::move_lines(planned) };
     let applied = run.state.apply(run.lock, &changes, &note, options)?;
-    run.state.remember(run.lock, &prepare::choices(&planned.loaded.project, &planned.ports.moves))?;
     Ok(applied.map(|applied| applied.id.as_str().to_owned()))
 }
 
-/// After a failed launch the files go back to what they were, when the failure is one that a new plan mends.
-fn take_back(run: &Run<'_>, undo_id: Option<&str>, failure: LaunchFailure) -> LaunchFailure {
-    match (&failure, undo_id) {
-        (LaunchFailure::PortTaken(_), Some(_)) => match run.state.undo(run.lock, SystemTime::now()) {
-            Ok(_) => failure,
-            Err(error) => LaunchFailure::Other(error.with_kind(ErrorKind::Partial)),
-        },
-        _ => failure,
+/// After a failed launch the files go back to what they were, when the failure is one that a new plan mends; else what
+/// may have been started is remembered, so that an undo of the files stops it.
+fn take_back(
+    run: &Run<'_>,
+    planned: &Planned,
+    runtime: Runtime,
+    undo_id: Option<&str>,
+    failure: LaunchFailure,
+) -> LaunchFailure {
+    let settled = match (&failure, undo_id) {
+        (LaunchFailure::PortTaken(_), Some(_)) => run.state.undo(run.lock, SystemTime::now()).map(|_| ()),
+        (LaunchFailure::Other(_), _) => launch::remember(run, planned, runtime, undo_id),
+        _ => Ok(()),
+    };
+    match settled {
+        Ok(()) => failure,
+        Err(error) => LaunchFailure::Other(error.with_kind(ErrorKind::Partial)),
     }
 }
 

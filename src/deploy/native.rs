@@ -33,6 +33,9 @@ const STARTED_WELL: Duration = Duration::from_mins(1);
 /// How long the server may take to end: its own drain of 30 s, and a little.
 const STOP_PATIENCE: Duration = Duration::from_secs(35);
 
+/// How long the supervisor may take beyond its server to end.
+const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long the supervisor may take to start the server: it only starts two processes.
 const START_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -82,6 +85,11 @@ impl Record {
     pub(super) fn alive(&self) -> bool {
         self.supervisor.is_alive()
     }
+
+    /// Tells whether the server lives; it outlives a supervisor that was killed.
+    pub(super) fn serves(&self) -> bool {
+        self.server.as_ref().is_some_and(ProcessMark::is_alive)
+    }
 }
 
 /// Returns what is remembered of a supervisor of this project, alive or not.
@@ -112,28 +120,13 @@ fn failed(error: &std::io::Error) -> Error {
 
 /// Returns the process ids of the project's own native service.
 pub(super) fn own_pids(folder: &Path) -> Vec<u32> {
-    let Some(record) = record(folder).filter(Record::alive) else { return Vec::new() };
-    let server = record.server.filter(ProcessMark::is_alive);
-    [Some(record.supervisor), server].into_iter().flatten().map(|mark| mark.pid).collect()
+    let Some(record) = record(folder) else { return Vec::new() };
+    let marks = [Some(record.supervisor), record.server].into_iter().flatten();
+    marks.filter(ProcessMark::is_alive).map(|mark| mark.pid).collect()
 }
 
-/// What starting did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
-    /// The same service runs already.
-    Unchanged,
-    /// It was started.
-    Started,
-}
-
-/// Starts the service unless the same runs already; another version of it is stopped first.
-pub(super) async fn start(folder: &Path, spec: &Spec) -> Result<(Record, Action)> {
-    if let Some(record) = record(folder).filter(Record::alive) {
-        if record.spec == *spec {
-            return Ok((record, Action::Unchanged));
-        }
-        stop(folder).await?;
-    }
+/// Starts the service, which must not run.
+pub(super) async fn start(folder: &Path, spec: &Spec) -> Result<Record> {
     forget(folder)?;
     let spec_file = folder.join("native-spec.json");
     let written = serde_json::to_vec(spec).map_err(std::io::Error::from);
@@ -147,7 +140,7 @@ pub(super) async fn start(folder: &Path, spec: &Spec) -> Result<(Record, Action)
     let deadline = Instant::now() + START_PATIENCE;
     while Instant::now() < deadline {
         if let Some(record) = record(folder).filter(|record| record.server.is_some()) {
-            return Ok((record, Action::Started));
+            return Ok(record);
         }
         if matches!(child.try_wait(), Ok(Some(_))) {
             break;
@@ -162,16 +155,23 @@ pub(super) async fn start(folder: &Path, spec: &Spec) -> Result<(Record, Action)
 pub(super) async fn stop(folder: &Path) -> Result<Option<Record>> {
     let Some(record) = record(folder) else { return Ok(None) };
     host::terminate(&record.supervisor)?;
-    let deadline = Instant::now() + STOP_PATIENCE + STOP_PATIENCE;
-    while record.alive() && Instant::now() < deadline {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    wait_for_end(&record.supervisor, STOP_PATIENCE + SUPERVISOR_PATIENCE).await;
     host::kill(&record.supervisor)?;
-    if let Some(server) = &record.server {
+    // A supervisor that was killed leaves its server behind.
+    if let Some(server) = record.server.as_ref().filter(|server| server.is_alive()) {
+        host::terminate(server)?;
+        wait_for_end(server, STOP_PATIENCE).await;
         host::kill(server)?;
     }
     forget(folder)?;
     Ok(Some(record))
+}
+
+async fn wait_for_end(mark: &ProcessMark, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while mark.is_alive() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Gives the log of the service to `sink`; with `follow` until the service is gone or `sink` breaks.

@@ -7,9 +7,13 @@ use super::order::{ProjectOrder, RuntimeChoice};
 use crate::docker::{self, Engine};
 use crate::error::Error;
 use crate::host::{self, Look, Owners};
-use crate::model::{Endpoint, Facts, Mapping, Port, PortRange, Project, Promise, PublishedPort, Seen, Unseen};
+use crate::model::{
+    Endpoint, Facts, Mapping, Port, PortRange, Project, Promise, PublishedPort, Seen, SocketState, Unseen,
+};
+use crate::plan;
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
+use crate::words::plan::PlanWords;
 
 /// The machine as it was seen, with the engine that answered.
 #[derive(Debug)]
@@ -56,6 +60,17 @@ pub async fn observe_all(order: &ProjectOrder) -> Observed {
     let (mut observed, sockets) = machine(order, &look).await;
     observed.facts.sockets = sockets;
     observed
+}
+
+/// Names who holds a TCP or UDP port on any address.
+pub(super) async fn holder(order: &ProjectOrder, port: Port) -> Message {
+    let wanted = PortRange::single(port);
+    let look = Look { wanted: vec![wanted], owners: Owners::Only([port].into_iter().collect()) };
+    let (_, sockets) = machine(order, &look).await;
+    let sockets = sockets.known().map(Vec::as_slice).unwrap_or_default();
+    let mut holding = sockets.iter().filter(|socket| socket.endpoint.port == port);
+    let found = holding.find(|socket| socket.state != SocketState::TimeWait);
+    found.map_or_else(|| PlanWords::HeldByUnknown.into(), |socket| Message::from(plan::held_by(&socket.owner)))
 }
 
 /// Binds the endpoint for real and remembers the kernel's answer.

@@ -112,6 +112,9 @@ pub fn prepare(
     }
     let mut warnings = loaded.project.warnings.clone();
     warnings.extend(ports.warnings.iter().cloned());
+    if !ports.moves.is_empty() {
+        warnings.extend(loaded.project.edit_warnings.iter().cloned());
+    }
     warnings.extend(notes);
     warnings.extend(instance::warnings(&loaded));
     let mut planned = Planned { loaded, ports, edits, after, shown, uses, ripple: rippled, rippled: false, warnings };

@@ -12,8 +12,11 @@ use crate::plan;
 use crate::text::project::{Loaded, Snapshot, load};
 use crate::words::text::TextWords;
 
-/// The most README files that are looked at: one for each language of a large project.
-const READMES_MAX: usize = 16;
+/// The most files beside those of the project that are looked through; more than a project's folder holds of them.
+const TEXTS_MAX: usize = 32;
+
+/// The column of a variable's name lies at most this far behind the start of its reference: `${` and a quote.
+const REFERENCE_LEAD: usize = 3;
 
 /// A port that became another.
 struct Moved<'a> {
@@ -23,10 +26,10 @@ struct Moved<'a> {
 }
 
 /// Finds the other places that name a moved port or its variable, in the project's files as they will be after the
-/// moves and in its README files.
+/// moves and in the texts beside them.
 pub(super) fn uses(loaded: &LoadedProject, snapshot: &Snapshot, after: &Project) -> Vec<Use> {
-    let readmes = readmes(loaded);
-    find(loaded, &texts(snapshot, &readmes), after).into_iter().map(|(found, _)| found).collect()
+    let beside = texts_beside(loaded);
+    find(loaded, &texts(snapshot, &beside), after).into_iter().map(|(found, _)| found).collect()
 }
 
 /// Works out the edits of the places that may be changed, against the files as they will be after the moves.
@@ -34,9 +37,9 @@ pub(super) fn uses(loaded: &LoadedProject, snapshot: &Snapshot, after: &Project)
 /// # Errors
 /// `Refused` when an edit would change more than these places.
 pub(super) fn edits(loaded: &LoadedProject, snapshot: &Snapshot, after: &Project) -> Result<Vec<FileEdit>> {
-    // A copy has no README of its own.
-    let readmes = if loaded.instance.is_some() { Snapshot::new() } else { readmes(loaded) };
-    let texts = texts(snapshot, &readmes);
+    // A copy has no texts of its own.
+    let beside = if loaded.instance.is_some() { Snapshot::new() } else { texts_beside(loaded) };
+    let texts = texts(snapshot, &beside);
     let mut spots: BTreeMap<PathBuf, BTreeMap<usize, (Range<usize>, Port)>> = BTreeMap::new();
     for (found, to) in find(loaded, &texts, after) {
         let in_file = spots.entry(found.at.file).or_default();
@@ -77,23 +80,26 @@ fn prove(loaded: &LoadedProject, snapshot: &Snapshot, edits: &[FileEdit], after:
     Err(Error::new(ErrorKind::Refused, TextWords::ProofElsewhere { place: "ports".to_owned() }))
 }
 
-fn texts<'a>(snapshot: &'a Snapshot, readmes: &'a Snapshot) -> Vec<(PathBuf, &'a [u8])> {
-    let all = snapshot.iter().chain(readmes);
+fn texts<'a>(snapshot: &'a Snapshot, beside: &'a Snapshot) -> Vec<(PathBuf, &'a [u8])> {
+    let all = snapshot.iter().chain(beside);
     all.filter_map(|(path, contents)| Some((path.clone(), contents.as_deref()?))).collect()
 }
 
-/// Reads the README files; one that cannot be read has nothing to tell.
-fn readmes(loaded: &LoadedProject) -> Snapshot {
+/// Reads the texts of the project's folder that people read or that are handed on to services. One that cannot be read
+/// names nothing.
+fn texts_beside(loaded: &LoadedProject) -> Snapshot {
     let directory = &loaded.project.directory;
-    let is_readme = |path: &PathBuf| {
+    let is_text = |path: &PathBuf| {
         let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        let text = name.rsplit_once('.').is_none_or(|(_, ending)| matches!(ending, "md" | "rst" | "txt" | "adoc"));
-        name.starts_with("readme") && text && path.is_file()
+        let ends = |ending: &str| Path::new(&name).extension().is_some_and(|extension| extension == ending);
+        (name.starts_with("readme") || ends("md") || ends("env"))
+            && path.is_file()
+            && !loaded.snapshot.contains_key(path)
     };
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut paths: Vec<_> = entries.filter(is_readme).collect();
+    let mut paths: Vec<_> = entries.filter(is_text).collect();
     paths.sort();
-    let read = paths.into_iter().take(READMES_MAX);
+    let read = paths.into_iter().take(TEXTS_MAX);
     read.filter_map(|path| Some((path.clone(), contents(directory, &path).ok()?))).collect()
 }
 
@@ -137,9 +143,10 @@ fn literals(project: &Project) -> Vec<(PathBuf, Range<usize>)> {
 
 /// Tells whether a place is one that decides a port, and so no other place that names it.
 fn decides(project: &Project, found: &Use) -> bool {
-    let at = |file: &Path, line: usize| file == found.at.file && line == found.at.line;
-    project
-        .mappings
-        .iter()
-        .any(|mapping| mapping.variable.as_ref() == Some(&found.name) && at(&mapping.source.file, mapping.source.line))
+    project.mappings.iter().any(|mapping| {
+        let (source, at) = (&mapping.source, &found.at);
+        mapping.variable.as_ref() == Some(&found.name)
+            && (&source.file, source.line) == (&at.file, at.line)
+            && (source.column..=source.column + REFERENCE_LEAD).contains(&at.column)
+    })
 }

@@ -70,6 +70,12 @@ pub async fn status(
     Ok(services)
 }
 
+/// Names something that was launched for the project and runs.
+pub(super) async fn running(order: &ProjectOrder, loaded: &LoadedProject, state: &ProjectState) -> Option<String> {
+    let services = status(order, loaded, Some(state)).await.ok()?;
+    services.into_iter().find(|service| service.state == "running").map(|service| service.name)
+}
+
 async fn containers(engine: &Engine, loaded: &LoadedProject) -> Result<Vec<ServiceStatus>> {
     match loaded.kind {
         ProjectKind::Bundled => engine.status(Some(&loaded.project.directory)).await,
@@ -98,10 +104,10 @@ fn container(status: &ServiceStatus, project: &Project) -> ServiceState {
 }
 
 fn process(record: &native::Record, project: &Project) -> ServiceState {
-    let state = match (record.alive(), &record.server) {
-        (true, Some(_)) => "running",
-        (true, None) => "restarting",
-        (false, _) => "exited",
+    let state = match (record.serves(), record.alive()) {
+        (true, _) => "running",
+        (false, true) => "restarting",
+        (false, false) => "exited",
     };
     let ports = project.mappings.iter().filter_map(|mapping| match mapping.published {
         crate::model::PublishedPort::Fixed(range) => Some(range.ports()),

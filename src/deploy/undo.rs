@@ -10,6 +10,7 @@ use super::service;
 use crate::disk::{ProjectLock, ProjectState, Undone};
 use crate::error::{ErrorKind, Result};
 use crate::words::Message;
+use crate::words::deploy::DeployWords;
 
 /// What `undo` did.
 #[derive(Debug)]
@@ -39,11 +40,17 @@ pub async fn undo(
     state.forget_json(lock, HELD)?;
     let by_that_run = started.is_some_and(|record| record.undo_id.as_deref() == Some(run.id.as_str()));
     let stopped = match loaded {
-        Some(loaded) if by_that_run => {
+        Some(loaded) if !by_that_run => {
+            if let Some(name) = service::running(order, loaded, state).await {
+                note(DeployWords::KeptRunning { name }.into());
+            }
+            Vec::new()
+        }
+        Some(loaded) => {
             let down = service::down(order, loaded, state, lock, note).await;
             down.map_err(|error| error.with_kind(ErrorKind::Partial))?.names
         }
-        _ => Vec::new(),
+        None => Vec::new(),
     };
     Ok(UndoOutcome { files, stopped })
 }

@@ -97,7 +97,7 @@ async fn composed(launched: &Launched, project: &Project, deadline: Instant) -> 
         if last.is_none() {
             return Ok(());
         }
-        if Instant::now() >= deadline {
+        if Instant::now() >= deadline || launched.is_over().await {
             break;
         }
         tokio::time::sleep(LOOK_EVERY).await;

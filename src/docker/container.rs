@@ -128,8 +128,11 @@ impl Engine {
     pub async fn deploy(&self, spec: &ServiceSpec, progress: &(dyn Fn(Event) + Sync)) -> Result<Deployed, DeployError> {
         check_name(&spec.name)?;
         let current = self.recover(spec).await?;
+        let mut made = Vec::new();
         for volume in &spec.volumes {
-            self.ensure_volume(&volume.name, &spec.directory).await?;
+            if self.ensure_volume(&volume.name, &spec.directory).await? {
+                made.push(&volume.name);
+            }
         }
         let (_, hash) = spec.body(self.identity());
         let done = |id: String, action: Action, previous: Option<Previous>| Deployed {
@@ -159,7 +162,15 @@ impl Engine {
                     }
                 }
             }
-            None => Ok(done(self.create_and_start(spec, progress).await?, Action::Created, None)),
+            None => match self.create_and_start(spec, progress).await {
+                Ok(id) => Ok(done(id, Action::Created, None)),
+                Err(error) => {
+                    for volume in made {
+                        self.remove_volume(volume).await.map_err(|left| left.with_kind(ErrorKind::Partial))?;
+                    }
+                    Err(error)
+                }
+            },
         }
     }
 
@@ -395,11 +406,12 @@ impl Engine {
         }
     }
 
-    async fn ensure_volume(&self, name: &str, directory: &Path) -> Result<()> {
+    /// Makes the volume of a deployment unless it is there; tells whether it did.
+    async fn ensure_volume(&self, name: &str, directory: &Path) -> Result<bool> {
         check_name(name)?;
         let directory = directory.display().to_string();
         match self.volume_owner(name).await? {
-            Some(Some(owner)) if owner == directory => Ok(()),
+            Some(Some(owner)) if owner == directory => Ok(false),
             Some(_) => {
                 let name = name.to_owned();
                 Err(Error::new(ErrorKind::Refused, DockerWords::VolumeTaken { name: name.clone() })
@@ -412,7 +424,7 @@ impl Engine {
                     ..Default::default()
                 };
                 within("POST /volumes/create", CALL_DEADLINE, self.api.create_volume(request)).await?;
-                Ok(())
+                Ok(true)
             }
         }
     }

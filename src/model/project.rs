@@ -25,6 +25,9 @@ pub struct Project {
     pub mappings: Vec<Mapping>,
     /// What is odd but does not stop the work: duplicate keys in `.env`, a bare `22:22`, …
     pub warnings: Vec<Message>,
+    /// What matters only when a port of the project moves: a variable that is used elsewhere, an `.env` that a container
+    /// sees too.
+    pub edit_warnings: Vec<Message>,
 }
 
 /// An active service.

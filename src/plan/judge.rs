@@ -37,9 +37,10 @@ impl Verdict {
     }
 }
 
-/// Judges every published port of `project`; `strict` counts what a stopped container will want as a conflict.
+/// Judges every published port of `project`; `strict` counts what a stopped container will want as a conflict. The
+/// mappings in `leaving` are about to get other ports, so they are in nobody's way.
 #[must_use]
-pub fn judge(project: &Project, facts: &Facts, strict: bool) -> Judgement {
+pub fn judge(project: &Project, facts: &Facts, strict: bool, leaving: &[MappingId]) -> Judgement {
     let mut warnings = Vec::new();
     let mut bindings = Vec::new();
     for (index, mapping) in project.mappings.iter().enumerate() {
@@ -55,7 +56,11 @@ pub fn judge(project: &Project, facts: &Facts, strict: bool) -> Judgement {
             PublishedPort::AnyOf(_) => bindings.push(any_of(project, facts, id)),
             PublishedPort::Fixed(range) => {
                 for (port, container_port) in range.ports().zip(mapping.container.ports()) {
-                    let verdict = verdict(project, facts, id, port, strict, &mut warnings);
+                    let sibling = earlier_sibling(project, facts, id, port, leaving);
+                    let verdict = match sibling {
+                        Some(sibling) => wanted_by(sibling),
+                        None => verdict(project, facts, id, port, strict, &mut warnings),
+                    };
                     bindings.push(binding(id, Some(port), container_port, verdict));
                 }
             }
@@ -101,10 +106,6 @@ fn verdict(
     if host_network(project, &mapping.service) {
         return Verdict::free();
     }
-    if let Some(sibling) = earlier_sibling(project, facts, id, port) {
-        let reason = PlanWords::SiblingWants { service: sibling.service.clone() };
-        return Verdict::of(BindingState::Conflict, reason);
-    }
     let verdict = look(project, facts, mapping, port);
     if verdict.state != BindingState::Free {
         return verdict;
@@ -120,6 +121,10 @@ fn verdict(
     }
     warnings.push(PlanWords::WarnStopped { port, container: container.clone() }.into());
     Verdict::of(BindingState::Free, PlanWords::StoppedWants { container })
+}
+
+fn wanted_by(sibling: &Mapping) -> Verdict {
+    Verdict::of(BindingState::Conflict, PlanWords::SiblingWants { service: sibling.service.clone() })
 }
 
 /// Looks at one port for one mapping, without regard to siblings and stopped containers.
@@ -303,10 +308,16 @@ fn earlier_sibling<'project>(
     facts: &Facts,
     id: MappingId,
     port: Port,
+    leaving: &[MappingId],
 ) -> Option<&'project Mapping> {
     let mapping = mapping_of(project, id);
+    if host_network(project, &mapping.service) || leaving.contains(&id) {
+        return None;
+    }
     let wanted = Endpoint::published(mapping.host_ip, port, mapping.protocol, facts.ipv6);
-    project.mappings.iter().take(id.0).find(|sibling| {
+    let earlier = project.mappings.iter().enumerate().take(id.0);
+    let staying = earlier.filter(|(index, _)| !leaving.contains(&MappingId(*index))).map(|(_, sibling)| sibling);
+    staying.into_iter().find(|sibling| {
         let PublishedPort::Fixed(range) = sibling.published else { return false };
         range.contains(port)
             && !host_network(project, &sibling.service)
@@ -338,6 +349,12 @@ fn container_holder(container: &Container) -> Holder {
         compose_project: compose.map(|compose| compose.project.clone()),
         compose_service: compose.map(|compose| compose.service.clone()),
     }
+}
+
+/// Names the owner of a socket.
+#[must_use]
+pub fn held_by(owner: &Owner) -> PlanWords {
+    PlanWords::Held { holder: socket_holder(owner) }
 }
 
 fn socket_holder(owner: &Owner) -> Holder {

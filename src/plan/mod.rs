@@ -12,6 +12,6 @@ mod tests;
 
 pub use choose::{Decision, Policy, PortPlan, Wishes, choose, group_of, sticky_name, try_port};
 pub use free::free_ports;
-pub use judge::{Judgement, judge};
+pub use judge::{Judgement, held_by, judge};
 pub use known::{has_fixed_meaning, is_blocked_by_browsers};
 pub use ripple::{MAX_USES, respelled, uses};

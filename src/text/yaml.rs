@@ -22,6 +22,9 @@ pub(crate) const MAX_NESTING: usize = 64;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
+/// How many bytes lie between two counts of characters: a column costs at most that many steps, however long the line.
+const COUNT_EVERY: usize = 1024;
+
 /// The index of a node in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(usize);
@@ -73,6 +76,8 @@ pub(crate) struct File {
     text: String,
     bom: usize,
     line_starts: Vec<usize>,
+    /// How many characters start before every [`COUNT_EVERY`]th byte.
+    counts: Vec<usize>,
     nodes: Vec<Node>,
     documents: Vec<NodeId>,
 }
@@ -82,7 +87,12 @@ impl File {
     pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let (text, bom) = decode(path, bytes)?;
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let mut file = Self { text: text.to_owned(), bom, line_starts, nodes: Vec::new(), documents: Vec::new() };
+        let mut counts = vec![0];
+        for block in text.as_bytes().chunks(COUNT_EVERY) {
+            counts.push(counts.last().copied().unwrap_or_default() + starts(block));
+        }
+        let text_owned = text.to_owned();
+        let mut file = Self { text: text_owned, bom, line_starts, counts, nodes: Vec::new(), documents: Vec::new() };
         let mut builder = Builder::default();
         for event in events(text) {
             let (event, span) = event.map_err(|error| {
@@ -123,10 +133,20 @@ impl File {
 
     /// Returns the place of byte `offset`, which is called `path`.
     pub(crate) fn spot_at(&self, path: &Path, offset: usize) -> SourceSpot {
-        let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
+        let line = self.line_at(offset);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
-        let column = self.text.get(start..offset).map_or(1, |before| before.chars().count() + 1);
+        let column = self.characters_before(offset).saturating_sub(self.characters_before(start)) + 1;
         SourceSpot { file: path.to_owned(), line, column }
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset).max(1)
+    }
+
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = offset / COUNT_EVERY;
+        let rest = self.text.as_bytes().get(block * COUNT_EVERY..offset).unwrap_or_default();
+        self.counts.get(block).copied().unwrap_or_default() + starts(rest)
     }
 
     /// Returns the bytes of a scalar without its quotes, when they are the value itself: nothing escaped, nothing
@@ -150,6 +170,11 @@ pub(crate) fn events(text: &str) -> impl Iterator<Item = Result<(Event<'_>, Span
     let mut options = granit_parser::options! { block_nesting_limit: MAX_NESTING, flow_nesting_limit: MAX_NESTING };
     options.set_emit_comments(false);
     Parser::new_from_str_with_options(text, options)
+}
+
+/// Counts the characters that start in `bytes`.
+fn starts(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
 fn refused(words: TextWords) -> Error {
@@ -242,9 +267,9 @@ impl Builder {
                     return Ok(());
                 }
                 if let Kind::Scalar(name, _) = &file.node(id).kind {
-                    let at = file.spot_at(path, file.node(id).span.start);
-                    if let Some(first) = lines.insert(name.clone(), at.line) {
-                        let (file, line, key) = (at.file, at.line, name.clone());
+                    let line = file.line_at(file.node(id).span.start);
+                    if let Some(first) = lines.insert(name.clone(), line) {
+                        let (file, key) = (path.to_owned(), name.clone());
                         return Err(refused(TextWords::DuplicateKey { file, line, key, first }));
                     }
                 }
@@ -262,5 +287,45 @@ fn tag_of(event: &Event<'_>) -> Tag {
         "!override" => Tag::Override,
         _ if tag.is_yaml_core_schema_tag("str") => Tag::Str,
         _ => Tag::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> File {
+        File::parse(Path::new("f"), text.as_bytes()).expect("a readable file")
+    }
+
+    #[test]
+    fn columns_count_characters_however_long_the_line() {
+        let text = format!("a: 1\r\nb: [{} end]\n", "'镜像é', ".repeat(700));
+        let file = parsed(&format!("\u{FEFF}{text}"));
+        for word in ["1\r", "b:", "end"] {
+            let offset = text.find(word).expect("the word");
+            let at = file.spot_at(Path::new("f"), offset);
+            let line = text[..offset].rsplit('\n').next().expect("a line");
+            assert_eq!(
+                (at.line, at.column),
+                (text[..offset].matches('\n').count() + 1, line.chars().count() + 1),
+                "{word}"
+            );
+        }
+        assert_eq!(file.bom(), 3);
+    }
+
+    #[test]
+    fn only_scalars_that_are_written_as_they_read_are_verbatim() {
+        let texts = ["plain", "'single'", "\"double\"", "'it''s'", "\"\\x41\"", "|\n  block", "!!str 8", "a\n  b"];
+        let verbatim = texts.map(|text| {
+            let file = parsed(&format!("k: {text}\n"));
+            let Kind::Mapping(entries) = &file.node(file.documents()[0]).kind else { panic!("a mapping") };
+            file.verbatim(entries[0].1).map(|span| file.slice(span).to_owned())
+        });
+        assert_eq!(
+            verbatim.each_ref().map(Option::as_deref),
+            [Some("plain"), Some("single"), Some("double"), None, None, None, Some("8"), None]
+        );
     }
 }

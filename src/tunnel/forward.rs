@@ -79,9 +79,11 @@ impl OwnPorts {
     }
 }
 
-/// Tells whether `address` belongs to this machine.
+/// Tells whether `address` belongs to this machine. Where the system cannot say, for lack of descriptors, it counts as
+/// ours, so that no loop gets through.
 pub(crate) fn this_machine(address: IpAddr) -> bool {
-    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
+    address.is_loopback()
+        || !matches!(UdpSocket::bind((address, 0)), Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// Accepts from `listener` and pauses while the system has no descriptors left; never gives up and never spins.

@@ -68,7 +68,11 @@ impl Guard {
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         let listen = self.api.listen.ip();
         if let Ok(address) = name.parse::<IpAddr>() {
-            return listen.is_unspecified() || address.to_canonical().is_loopback() || address == listen;
+            let address = address.to_canonical();
+            return listen.is_unspecified()
+                || address.is_loopback()
+                || address == listen
+                || self.api.allowed_hosts.contains(&address.to_string());
         }
         name == "localhost" || name.ends_with(".localhost") || self.api.allowed_hosts.contains(&name)
     }
@@ -166,7 +170,7 @@ mod tests {
             listen: listen.parse().unwrap(),
             key: Secret::new("8f1d2c3b4a596877"),
             allowed_ips: vec![],
-            allowed_hosts: vec!["tunnel.example.org".to_owned()],
+            allowed_hosts: vec!["tunnel.example.org".to_owned(), "203.0.113.5".to_owned()],
             rate_limit: 2,
         })
     }
@@ -181,6 +185,7 @@ mod tests {
             "LOCALHOST",
             "[::1]:8080",
             "tunnel.example.org",
+            "203.0.113.5:8080",
             "localhost.",
         ] {
             assert!(guard.knows_host(host), "{host}");

@@ -48,7 +48,6 @@ struct Inner {
     policy: Arc<TargetPolicy>,
     own: Arc<OwnPorts>,
     accepts: Arc<Pace>,
-    patience: Patience,
     store: Store,
     /// Held while a mapping is made, removed or retried, so that each sees the others whole.
     changes: tokio::sync::Mutex<Stage>,
@@ -94,13 +93,12 @@ pub(crate) struct Listed {
 }
 
 impl Mappings {
-    pub(crate) fn new(ports: MappingPorts, policy: TargetPolicy, store: Store, patience: Patience) -> Self {
+    pub(crate) fn new(ports: MappingPorts, policy: TargetPolicy, store: Store) -> Self {
         Self(Arc::new(Inner {
             ports,
             policy: Arc::new(policy),
             own: Arc::default(),
             accepts: Arc::default(),
-            patience,
             store,
             changes: tokio::sync::Mutex::new(Stage::Open),
             live: Mutex::default(),
@@ -286,7 +284,7 @@ impl Inner {
         if let Host::Address(address) = wanted.host
             && let Some(denial) = self.policy.judge("", address, row.target_port, own)
         {
-            return Err(Refusal::target(denial, format!("{address} {}", row.target_port)));
+            return Err(Refusal::target(denial, SocketAddr::new(address, row.target_port.get()).to_string()));
         }
         let listener = TcpListener::bind(SocketAddr::new(self.ports.listen, row.source_port.get()))
             .await
@@ -298,7 +296,7 @@ impl Inner {
             target_port: row.target_port,
             access: wanted.access.clone(),
             terms: Terms {
-                patience: self.patience,
+                patience: Patience::DEFAULT,
                 throttles: (row.bandwidth_limit > 0).then(|| [throttle(), throttle()]),
             },
             policy: Arc::clone(&self.policy),

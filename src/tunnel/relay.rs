@@ -211,3 +211,81 @@ async fn write_all(to: &mut WriteHalf<'_>, mut bytes: &[u8], pulse: &Pulse) -> i
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Both ends of a connection over loopback.
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let connecting = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (near, far) = tokio::join!(connecting, listener.accept());
+        (near.expect("connected"), far.expect("accepted").0)
+    }
+
+    fn terms(idle_ms: u64, linger_ms: u64) -> Terms {
+        let patience = Patience { idle: Duration::from_millis(idle_ms), linger: Duration::from_millis(linger_ms) };
+        Terms { patience, throttles: None }
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test);
+    }
+
+    #[test]
+    fn a_pair_that_is_silent_for_too_long_is_reset_on_both_sides() {
+        run(async {
+            let ((mut visitor, outer), (inner, mut target)) = (pair().await, pair().await);
+            let end = join(outer, inner, &terms(150, 60_000), std::future::pending()).await;
+            assert_eq!(end, End::Silent);
+            for side in [&mut visitor, &mut target] {
+                let error = side.read(&mut [0; 1]).await.expect_err("a reset");
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            }
+        });
+    }
+
+    #[test]
+    fn a_half_closed_pair_is_given_up_sooner_than_an_open_one() {
+        run(async {
+            let ((mut visitor, outer), (inner, _target)) = (pair().await, pair().await);
+            visitor.shutdown().await.expect("half-closed");
+            let started = Instant::now();
+            let end = join(outer, inner, &terms(60_000, 100), std::future::pending()).await;
+            assert_eq!(end, End::Silent);
+            assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        });
+    }
+
+    #[test]
+    fn a_pair_that_moves_is_not_silent_however_long_it_takes() {
+        run(async {
+            let ((mut visitor, outer), (inner, mut target)) = (pair().await, pair().await);
+            let terms = terms(400, 400);
+            let talk = async {
+                for _ in 0..6 {
+                    sleep_until(Instant::now() + Duration::from_millis(150)).await;
+                    visitor.write_all(b"x").await.expect("a word");
+                    target.read_exact(&mut [0; 1]).await.expect("a word");
+                }
+                drop((visitor, target));
+            };
+            let (end, ()) = tokio::join!(join(outer, inner, &terms, std::future::pending()), talk);
+            assert_eq!(end, End::Finished);
+        });
+    }
+
+    #[test]
+    fn a_throttle_makes_everyone_wait_for_everyones_bytes() {
+        run(async {
+            let throttle = Throttle::new(100_000);
+            let started = Instant::now();
+            tokio::join!(throttle.pay(10_000), throttle.pay(10_000), throttle.pay(10_000));
+            assert!(started.elapsed() >= Duration::from_millis(300));
+        });
+    }
+}

@@ -1,6 +1,7 @@
 //! The bodies of the API's requests: strict JSON → what is wanted, or the field that is wrong.
 //!
-//! Pure. `create` takes the documented form and the predecessor's later form; see `docs/api.md`.
+//! Pure. `create` takes the documented form (`port`, `target_ip`) and the predecessor's later form (`source_port`,
+//! `target_host`, …).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,7 +70,7 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
     };
     let client = name("client", body.client)?;
     let use_tunnel = match body.use_tunnel {
-        None | Some(Value::Null) => !client.is_empty() || (host.is_none() && target_port.is_none()),
+        None => !client.is_empty() || (host.is_none() && target_port.is_none()),
         Some(Value::Bool(through)) => through,
         Some(_) => return Err(Refusal::field("use_tunnel", Wanting::TrueOrFalse)),
     };
@@ -151,10 +152,10 @@ fn check_port(port: Port, ports: &MappingPorts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A string; `null` and an empty one stand for nothing given.
+/// A string; an empty one stands for nothing given, as `null` does.
 fn text(field: &'static str, value: Option<Value>) -> Result<Option<String>, Refusal> {
     match value {
-        None | Some(Value::Null) => Ok(None),
+        None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
         Some(_) => Err(Refusal::field(field, Wanting::Text)),
     }
@@ -172,7 +173,7 @@ fn name(field: &'static str, value: Option<Value>) -> Result<String, Refusal> {
 fn networks(value: Option<Value>) -> Result<Vec<String>, Refusal> {
     let refused = || access_refusal(AccessFault::Networks);
     let list = match value {
-        None | Some(Value::Null) => return Ok(Vec::new()),
+        None => return Ok(Vec::new()),
         Some(Value::String(text)) if text.trim().is_empty() => return Ok(Vec::new()),
         Some(Value::String(text)) => match serde_json::from_str(&text).map_err(|_| refused())? {
             Value::Null => return Ok(Vec::new()),
@@ -193,7 +194,7 @@ fn access_refusal(fault: AccessFault) -> Refusal {
 
 fn bandwidth(value: Option<&Value>) -> Result<u64, Refusal> {
     match value {
-        None | Some(Value::Null) => Ok(0),
+        None => Ok(0),
         Some(value) => value
             .as_u64()
             .filter(|limit| *limit <= BANDWIDTH_MAX)

@@ -15,7 +15,6 @@ use tracing_subscriber::filter::LevelFilter;
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
 use super::mappings::Mappings;
-use super::relay::Patience;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{StopSignals, open_to_others};
@@ -64,14 +63,10 @@ impl Server {
     /// Fails with [`ErrorKind::Busy`] when the database or the API's port is in use, with [`ErrorKind::Missing`] when
     /// either cannot be opened. A mapping that cannot be served does not stop the server.
     pub async fn start(config: ServerConfig) -> Result<Self> {
-        Self::start_with(config, Patience::DEFAULT).await
-    }
-
-    async fn start_with(config: ServerConfig, patience: Patience) -> Result<Self> {
         let (store, rows) = Store::open(&config.database)?;
         let listener = TcpListener::bind(config.api.listen).await.map_err(|error| api_taken(&error, &config))?;
         let api_address = listener.local_addr().map_err(|error| api_taken(&error, &config))?;
-        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store, patience);
+        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store);
         if let Some(port) = Port::new(api_address.port()) {
             mappings.own().add(port);
         }
@@ -237,4 +232,48 @@ fn start_logging(log: LogSettings) {
         LogFormat::Text => lines.with_ansi(false).try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
+
+    #[test]
+    fn the_process_wins_over_the_environment_file_and_both_over_the_configuration() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (yaml, env) = (folder.path().join("config.yaml"), folder.path().join("env"));
+        fs::write(&yaml, "api: { listen_port: 1001, rate_limit: 1 }\nlog: { level: warn }\n").expect("a file");
+        let lines = format!("# a remark\nPORTWRIGHT_API_API_KEY={KEY}\nPORTWRIGHT_API_RATE_LIMIT=2\nAPI_PORT=x\n");
+        fs::write(&env, format!("{lines}PORTWRIGHT_API_LISTEN_PORT=1002\n")).expect("a file");
+        let environment = [("PORTWRIGHT_API_LISTEN_PORT".to_owned(), "1003".to_owned())].into();
+        let config = load(Some(&yaml), Some(&env), &environment).expect("a configuration");
+        assert_eq!((config.api.listen.port(), config.api.rate_limit, config.log.level), (1003, 2, LogLevel::Warn));
+        let address = api_address(Some(&yaml), None, &BTreeMap::new()).expect("no key is needed");
+        assert_eq!(address.port(), 1001);
+        fs::write(&env, "PORTWRIGHT_API_API_KEY='canary").expect("a file");
+        let error = load(Some(&yaml), Some(&env), &environment).expect_err("broken");
+        assert!(error.kind() == ErrorKind::Usage && !error.to_string().contains("canary"), "{error}");
+        let error = load(Some(folder.path()), None, &environment).expect_err("a folder");
+        assert_eq!(error.kind(), ErrorKind::Missing);
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = folder.path().join("key");
+        fs::write(&key, format!("{KEY}\n")).expect("a file");
+        let environment = [("PORTWRIGHT_API_API_KEY_FILE".to_owned(), key.display().to_string())].into();
+        let metadata = fs::metadata(&key).expect("a file");
+        if open_to_others(&metadata) {
+            let error = load(None, None, &environment).expect_err("open to others");
+            assert_eq!(error.kind(), ErrorKind::Refused);
+            assert!(error.way_out().expect("a way out").to_string().contains("chmod 600"));
+        }
+        let private = tempfile::NamedTempFile::new().expect("a private file");
+        fs::write(private.path(), format!("{KEY}\n")).expect("written");
+        let environment = [("PORTWRIGHT_API_API_KEY_FILE".to_owned(), private.path().display().to_string())].into();
+        assert!(load(None, None, &environment).expect("a configuration").api.key.matches(KEY.as_bytes()));
+    }
 }

@@ -22,8 +22,9 @@ catalogue! {
             "此处没有 compose 文件：内置隧道服务器将布置在 {directory}";
         PortLost { port: Port, attempt: u32 } => "port {port} was taken before the start; looking again (attempt {attempt})",
             "端口 {port} 在启动前被占用，重新查看（第 {attempt} 次）";
-        PortLostForGood { port: Port, attempts: u32 } => "port {port} was taken before the start, {attempts} times in a row",
-            "端口 {port} 在启动前被占用，已连续 {attempts} 次";
+        PortLostForGood { port: Port, attempts: u32, holder: Box<Message> } =>
+            "a port was taken before the start, {attempts} times in a row; at last port {port}, by {holder}",
+            "端口在启动前被占用，已连续 {attempts} 次；最后一次是端口 {port}，占用者为 {holder}";
         HintSeeHolder { port: Port } => "see who takes it with `portwright scan --range {port}-{port}`", "用 `portwright scan --range {port}-{port}` 查看占用者";
         FileGone { path: std::path::PathBuf } => "{path} is missing", "缺少 {path}";
         Stale => "the files changed between the plan and the write", "文件在计划之后、写入之前被修改";
@@ -31,6 +32,8 @@ catalogue! {
         EngineUnseen { why: Box<Message> } => "containers could not be seen: {why}", "无法查看容器：{why}";
         NativeInstead { why: Box<Message> } => "no container engine answers ({why}); the service runs as a process of this user",
             "没有可用的容器引擎（{why}），服务将以当前用户的进程运行";
+        NativeStays => "the service runs as a process of this user already and stays one; `--runtime docker` moves it into a container",
+            "服务已作为当前用户的进程运行，将保持不变；用 `--runtime docker` 可将其移入容器";
         NativeOnlyBundled => "a compose project cannot run natively: its services are images", "compose 项目无法以原生方式运行：它的服务都是镜像";
         HintNativeOnlyBundled => "install a container engine and compose, or prepare the files alone with `--no-launch`",
             "请安装容器引擎和 compose，或用 `--no-launch` 只准备文件";

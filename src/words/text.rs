@@ -28,7 +28,7 @@ catalogue! {
         TooManyNodes { file: PathBuf, limit: usize } =>
             "{file} expands to more than {limit} values or nests too deeply", "{file} 展开后超过 {limit} 个值，或嵌套过深";
         TooManyFiles { limit: usize } =>
-            "the project asks for more than {limit} files", "该项目引用的文件超过 {limit} 个";
+            "the project has more than {limit} files or documents", "该项目的文件或文档超过 {limit} 个";
         WrongKind { file: PathBuf, line: usize, column: usize, key: String, wanted: String } =>
             "{file}:{line}:{column}: `{key}` must be a {wanted}", "{file}:{line}:{column}：`{key}` 的类型必须是 {wanted}";
         EmptyComposeFile { file: PathBuf } => "{file} has no content", "{file} 没有内容";
@@ -58,9 +58,9 @@ catalogue! {
             "no project name can be made from the directory {directory}", "无法从目录 {directory} 得到项目名";
         HintNameProject => "write `name:` into the compose file or set `COMPOSE_PROJECT_NAME`",
             "请在 compose 文件中写入 `name:`，或设置 COMPOSE_PROJECT_NAME";
-        RemoteFile { file: PathBuf, line: usize, name: String } =>
-            "{file}:{line}: `{name}` is not on this machine; Portwright reads local files only",
-            "{file}:{line}：`{name}` 不在本机，Portwright 只读取本地文件";
+        RemoteFile { file: PathBuf, line: usize } =>
+            "{file}:{line} names a file that is not on this machine; Portwright reads local files only",
+            "{file}:{line} 引用了不在本机的文件，Portwright 只读取本地文件";
         IncludeCycle { file: PathBuf, line: usize, name: PathBuf } =>
             "{file}:{line}: {name} includes itself, or the includes nest too deeply",
             "{file}:{line}：{name} 包含了自身，或 include 嵌套过深";
@@ -89,8 +89,8 @@ catalogue! {
             "{file}:{line}:{column}: the protocol of this port of service `{service}` is not tcp, udp or sctp",
             "{file}:{line}:{column}：服务 `{service}` 的该端口的协议不是 tcp、udp 或 sctp";
         PortTooMany { file: PathBuf, line: usize, column: usize, service: String } =>
-            "{file}:{line}:{column}: service `{service}` publishes more ports than there are",
-            "{file}:{line}:{column}：服务 `{service}` 发布的端口数超过端口总数";
+            "{file}:{line}:{column}: with service `{service}` the project publishes more ports than there are",
+            "{file}:{line}:{column}：加上服务 `{service}`，项目发布的端口数超过端口总数";
         SctpIgnored { service: String } =>
             "service `{service}` publishes an SCTP port, which is not looked at", "服务 `{service}` 发布了 SCTP 端口，不予检查";
         BareSexagesimal { file: PathBuf, line: usize, text: String } =>
@@ -157,6 +157,11 @@ catalogue! {
         NoteAddFile { file: PathBuf } =>
             "add `-f {file}` (or name it in `COMPOSE_FILE`), or compose will not read it",
             "请加上 `-f {file}`（或写入 COMPOSE_FILE），否则 compose 不会读取";
+        NoteOverridden { file: PathBuf, line: usize, service: String, why: Box<super::Message> } =>
+            "{file}:{line}: the port of service {service} moves in an override file, because {why}",
+            "{file}:{line}：服务 {service} 的端口改在覆盖文件中设置，因为{why}";
+        LockedIncluded { file: PathBuf } =>
+            "{file} is an included file, which other projects may use", "{file} 是被 include 的文件，其他项目也可能使用";
         NoteComposeTwo { file: PathBuf } =>
             "{file} uses `!override`, which docker-compose 1 does not know", "{file} 使用了 docker-compose 1 不支持的 `!override`";
     }

@@ -221,6 +221,44 @@ fn every_port_of_the_corpus_moves_alone_or_is_refused() {
     assert!(tally.projects > 100 && tally.moved.values().sum::<usize>() > 100);
 }
 
+/// Replaces every literal published port by a variable with that port as its default.
+fn with_variables(project: &Project, snapshot: &Snapshot) -> Snapshot {
+    let mut spans: BTreeMap<&PathBuf, BTreeSet<(usize, usize)>> = BTreeMap::new();
+    for mapping in project.mappings.iter().filter(|mapping| mapping.variable.is_none()) {
+        if let Lever::Literal { file, span } = &mapping.lever {
+            spans.entry(file).or_default().insert((span.start, span.end));
+        }
+    }
+    let mut after = snapshot.clone();
+    for (file, spans) in spans {
+        let bytes = after.get_mut(file).and_then(Option::as_mut).expect("the file that was read");
+        for (start, end) in spans.into_iter().rev() {
+            let port = String::from_utf8(bytes[start..end].to_vec()).expect("digits");
+            let variable = format!("${{PW_{start}:-{port}}}");
+            bytes.splice(start..end, variable.into_bytes());
+        }
+    }
+    after
+}
+
+#[test]
+fn ports_of_the_corpus_given_by_variables_move_through_the_env_file() {
+    let Some(root) = corpus() else { return };
+    let mut tally = Tally::default();
+    for mut request in requests(&compose_files(&root)) {
+        let mut snapshot = Snapshot::new();
+        let Ok(Some(project)) = load_all(&mut request, &mut snapshot) else { continue };
+        let mut snapshot = with_variables(&project, &snapshot);
+        // A bare scalar in a flow collection cannot hold `${}`: such a file no longer reads.
+        let Ok(Some(variant)) = load_all(&mut request, &mut snapshot) else { continue };
+        assert_eq!(ours(&project), ours(&variant));
+        tally.projects += 1;
+        try_moves(&request, &snapshot, &variant, EditStyle::InPlace, &mut tally);
+    }
+    println!("{} projects, moved: {:?}, refused: {:?}", tally.projects, tally.moved, tally.refused);
+    assert!(tally.moved.get("variable, appended").is_some_and(|count| *count > 100));
+}
+
 #[test]
 fn every_port_of_the_corpus_moves_by_an_override_file() {
     let Some(tally) = run(EditStyle::Override) else { return };
@@ -301,6 +339,45 @@ fn the_ports_are_those_that_docker_compose_renders() {
     }
     println!("{same} projects with the same ports, {unread} not compared");
     assert!(same > 100);
+}
+
+/// Cuts a file, or puts a piece of syntax into it; `turn` decides where and what.
+fn mutated(bytes: &[u8], turn: u64) -> Vec<u8> {
+    const PIECES: [&str; 12] =
+        ["&a ", "*a", "<<: ", "\n", "- ", "${", "}", "\"", ": ", "!override ", "\u{0}", "\u{e9}"];
+    // Knuth's multiplier: turns that follow each other land far apart.
+    let random = usize::try_from(turn.wrapping_mul(6_364_136_223_846_793_005) >> 33).expect("31 bits");
+    let (front, back) = bytes.split_at(random % (bytes.len() + 1));
+    match random % 4 {
+        0 => front.to_vec(),
+        1 => [front, back.get(1..).unwrap_or_default()].concat(),
+        _ => [front, PIECES[random / 4 % PIECES.len()].as_bytes(), back].concat(),
+    }
+}
+
+#[test]
+fn broken_files_of_the_corpus_end_with_a_result() {
+    let Some(root) = corpus() else { return };
+    let (mut loaded, mut refused) = (0, 0);
+    for (number, file) in (0_u64..).zip(compose_files(&root)) {
+        for turn in 0..12 {
+            let mut request = Request {
+                directory: file.parent().expect("a directory").to_owned(),
+                files: vec![file.clone()],
+                ..Request::default()
+            };
+            let bytes = mutated(&fs::read(&file).expect("a file"), number * 1000 + turn);
+            let mut snapshot = Snapshot::from([(file.clone(), Some(bytes))]);
+            let Ok(Some(project)) = load_all(&mut request, &mut snapshot) else {
+                refused += 1;
+                continue;
+            };
+            loaded += 1;
+            try_moves(&request, &snapshot, &project, EditStyle::InPlace, &mut Tally::default());
+        }
+    }
+    println!("{loaded} mutated files read, {refused} refused");
+    assert!(loaded > 100 && refused > 100);
 }
 
 #[test]

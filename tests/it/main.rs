@@ -1,6 +1,9 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+#[cfg(test)]
 mod compose_corpus;
+#[cfg(unix)]
+mod contract;
 #[cfg(unix)]
 mod crash;
 #[cfg(unix)]

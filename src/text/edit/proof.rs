@@ -7,7 +7,7 @@ use granit_parser::{Event, ScalarStyle};
 use serde::Deserialize;
 use serde_yaml::Value;
 
-use super::super::project::{Analysis, Comparison, Look, Picture, Request, Snapshot, is_sexagesimal};
+use super::super::project::{Analysis, Comparison, Look, Request, Snapshot, is_sexagesimal};
 use super::super::yaml::{File, Kind, NodeId, events};
 use super::Goal;
 use crate::error::{Error, ErrorKind, Result};
@@ -114,11 +114,16 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Proves that the project as compose renders it from `after` has the goals fulfilled and is otherwise as before.
-/// What the same variable decides for services that are not active moves with it.
-pub(crate) fn project(before: &Analysis, goals: &[Goal<'_>], request: &Request, after: &Snapshot) -> Result<()> {
+/// Proves that the project as compose renders it from the second snapshot, the one after the edit, has the goals
+/// fulfilled and is otherwise as before. What the same variable decides for services that are not active moves with it.
+pub(crate) fn project(
+    before: &Analysis,
+    goals: &[Goal<'_>],
+    request: &Request,
+    snapshots: (&Snapshot, &Snapshot),
+) -> Result<()> {
     let refused = |words| Err(Error::new(ErrorKind::Refused, words).hint(TextWords::HintOverride));
-    let picture = match Picture::take(request, after)? {
+    let picture = match before.picture.retake(request, snapshots.0, snapshots.1)? {
         Look::Seen(picture) => picture,
         Look::Needs(_) | Look::Absent => return refused(TextWords::ProofElsewhere { place: "files".to_owned() }),
     };

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf};
+use std::rc::Rc;
 
 use super::super::dotenv;
+use super::super::yaml::File;
 use super::{Request, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::words::Message;
 use crate::words::text::TextWords;
 
-/// How many files one project may consist of: the largest real one seen has 20, and includes can fan out.
-const MAX_FILES: usize = 500;
+/// How many files, or documents in them, one project may consist of: the largest real one seen has 20, includes can fan
+/// out, and each is merged over all before it.
+pub(crate) const MAX_FILES: usize = 500;
 
 /// The names that compose looks for, best first (compose-go `cli/options.go`).
 const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -23,11 +26,26 @@ const OVERRIDE_NAMES: [&str; 4] =
 pub(crate) struct Reader<'a> {
     snapshot: &'a Snapshot,
     needs: BTreeSet<PathBuf>,
+    parsed: BTreeMap<PathBuf, Rc<File>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, needs: BTreeSet::new() }
+    /// Reads `snapshot`, of which these files are parsed already.
+    pub(crate) fn new(snapshot: &'a Snapshot, parsed: BTreeMap<PathBuf, Rc<File>>) -> Self {
+        Self { snapshot, needs: BTreeSet::new(), parsed }
+    }
+
+    /// Returns a compose file, parsed once.
+    pub(crate) fn parse(&mut self, path: &Path) -> Result<Rc<File>> {
+        if let Some(file) = self.parsed.get(path) {
+            return Ok(Rc::clone(file));
+        }
+        let Some(bytes) = self.read(path) else {
+            return Err(Error::new(ErrorKind::Missing, TextWords::NoSuchFile { file: path.to_owned() }));
+        };
+        let file = Rc::new(File::parse(path, bytes)?);
+        self.parsed.insert(path.to_owned(), Rc::clone(&file));
+        Ok(file)
     }
 
     /// Returns the contents; `None` when there is no such file, or when it is not known yet.

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use granit_parser::ScalarStyle;
 
 use super::super::dotenv;
 use super::super::yaml::{Kind, NodeId};
 use super::item::{Item, Source, Via};
-use super::picture::{Comparison, Look, Picture};
+use super::picture::{Comparison, Look, Picture, env_files_of};
 use super::ports::Entry;
 use super::written::{Decider, Written};
 use super::{Request, Snapshot};
@@ -20,6 +21,13 @@ use crate::words::text::TextWords;
 
 /// The ports that a variable is set to on trial; two, in case it has one of them already.
 const PROBES: [u16; 2] = [45_678, 39_211];
+
+/// How many values all trials may render together. The largest real project seen (20,000 values) leaves room for 100
+/// variables; beyond, a port is changed in the compose file instead.
+const MAX_TRIED_VALUES: usize = 2_000_000;
+
+/// How many odd places are named before the rest is left out.
+const MAX_WARNINGS: usize = 200;
 
 /// A project with what an edit needs to know beyond the model.
 pub(crate) struct Analysis {
@@ -74,7 +82,7 @@ pub(crate) fn analyse(request: &Request, snapshot: &Snapshot) -> Result<Look<Ana
         });
         for (index, entry) in picture.ports.get(name).into_iter().flatten().enumerate() {
             let Some(protocol) = entry.protocol() else {
-                judge.warnings.push(TextWords::SctpIgnored { service: name.clone() }.into());
+                judge.warn(TextWords::SctpIgnored { service: name.clone() });
                 continue;
             };
             let verdict = judge.verdict(name, index, entry);
@@ -91,7 +99,7 @@ pub(crate) fn analyse(request: &Request, snapshot: &Snapshot) -> Result<Look<Ana
             });
         }
     }
-    let warnings = judge.warnings();
+    let (warnings, edit_warnings) = judge.warnings();
     let ground = &picture.ground;
     let project = Project {
         name: picture.rendered.name.clone(),
@@ -101,6 +109,7 @@ pub(crate) fn analyse(request: &Request, snapshot: &Snapshot) -> Result<Look<Ana
         services,
         mappings,
         warnings,
+        edit_warnings,
     };
     Ok(Look::Seen(Analysis { project, picture, spots }))
 }
@@ -126,7 +135,6 @@ struct Verdict {
 }
 
 /// What a trial of a variable showed.
-#[derive(Clone)]
 enum Trial {
     /// Only the published ports of these entries move.
     Clean(BTreeSet<(String, usize)>),
@@ -140,7 +148,9 @@ struct Judge<'a> {
     request: &'a Request,
     snapshot: &'a Snapshot,
     picture: &'a Picture,
-    trials: BTreeMap<String, Trial>,
+    trials: BTreeMap<String, Rc<Trial>>,
+    /// The variables that the `.env` file assigns.
+    assigned: BTreeSet<String>,
     /// Which services use a scalar for their ports, by file and node.
     users: BTreeMap<(PathBuf, NodeId), BTreeSet<String>>,
     warnings: Vec<Message>,
@@ -156,7 +166,11 @@ impl<'a> Judge<'a> {
                 users.entry(key).or_default().insert(service.clone());
             }
         }
-        Self { request, snapshot, picture, trials: BTreeMap::new(), users, warnings: Vec::new() }
+        let bytes = snapshot.get(&picture.ground.env_file).and_then(Option::as_deref);
+        let document = bytes.and_then(|bytes| dotenv::Document::parse(bytes).ok());
+        let names = |document: dotenv::Document| document.assignments().map(|found| found.name.clone()).collect();
+        let assigned = document.map(names).unwrap_or_default();
+        Self { request, snapshot, picture, trials: BTreeMap::new(), assigned, users, warnings: Vec::new() }
     }
 
     fn verdict(&mut self, service: &str, index: usize, entry: &Entry) -> Verdict {
@@ -204,12 +218,12 @@ impl<'a> Judge<'a> {
         if self.request.shell.contains_key(name) {
             return (Lever::Shell { name: name.clone() }, Handle::None);
         }
-        let known = self.trials.get(name).cloned();
-        let trial = known.unwrap_or_else(|| self.trial(&handle, asked.range));
-        self.trials.insert(name.clone(), trial.clone());
-        let clean = matches!(&trial, Trial::Clean(moved) if moved.contains(&(asked.service.to_owned(), asked.index)));
+        let known = self.trials.get(name).map(Rc::clone);
+        let trial = known.unwrap_or_else(|| Rc::new(self.trial(&handle, asked.range)));
+        self.trials.insert(name.clone(), Rc::clone(&trial));
+        let clean = matches!(&*trial, Trial::Clean(moved) if moved.contains(&(asked.service.to_owned(), asked.index)));
         if clean {
-            return (Lever::Variable { name: name.clone(), assigned: self.is_assigned(name) }, handle);
+            return (Lever::Variable { name: name.clone(), assigned: self.assigned.contains(name) }, handle);
         }
         if token.is_none() {
             let why = TextWords::LockedVariable { name: name.clone() };
@@ -219,8 +233,11 @@ impl<'a> Judge<'a> {
         if matches!(lever, Lever::Literal { .. }) {
             let (file, line) = (asked.at.file.clone(), asked.at.line);
             let name = name.clone();
-            self.warn(match trial {
-                Trial::Elsewhere(place) => TextWords::VariableUsedElsewhere { file, line, name, place },
+            self.warn(match &*trial {
+                Trial::Elsewhere(place) => {
+                    let place = place.clone();
+                    TextWords::VariableUsedElsewhere { file, line, name, place }
+                }
                 Trial::Clean(_) | Trial::Useless => TextWords::VariableNotSettable { file, line, name },
             });
         }
@@ -230,6 +247,9 @@ impl<'a> Judge<'a> {
     /// Sets the variable in a copy of the `.env` file and looks at what that changes.
     fn trial(&self, handle: &Handle, range: PortRange) -> Trial {
         let Handle::Variable { name, text, at } = handle else { return Trial::Useless };
+        if self.trials.len() * self.picture.rendered.values > MAX_TRIED_VALUES {
+            return Trial::Useless;
+        }
         let probe = PROBES.into_iter().filter_map(|first| shifted(range, first)).find(|probe| *probe != range);
         let Some(probe) = probe else { return Trial::Useless };
         let env_file = &self.picture.ground.env_file;
@@ -238,7 +258,8 @@ impl<'a> Judge<'a> {
         };
         let mut snapshot = self.snapshot.clone();
         snapshot.insert(env_file.clone(), Some(bytes));
-        let Ok(Look::Seen(after)) = Picture::take(self.request, &snapshot) else { return Trial::Useless };
+        let after = self.picture.retake(self.request, self.snapshot, &snapshot);
+        let Ok(Look::Seen(after)) = after else { return Trial::Useless };
         match self.picture.compare(&after) {
             Comparison::Elsewhere(place) => Trial::Elsewhere(place),
             Comparison::PortsOnly(changes) => {
@@ -251,19 +272,13 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn is_assigned(&self, name: &str) -> bool {
-        let bytes = self.snapshot.get(&self.picture.ground.env_file).and_then(Option::as_deref);
-        let document = bytes.and_then(|bytes| dotenv::Document::parse(bytes).ok());
-        document.is_some_and(|document| document.last(name).is_some())
-    }
-
     fn literal(&self, source: &Source, entry: &Entry, span: Option<Range<usize>>, at: &SourceSpot) -> (Lever, Handle) {
         let node = entry.origin.node;
         let users = self.users.get(&(source.path.clone(), node));
         let services = || users.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
         let block = matches!(source.file.node(node).kind, Kind::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded));
-        let lock = if source.included && !source.path.starts_with(&self.picture.ground.directory) {
-            Some(("included", TextWords::LockedOutside { file: source.path.clone() }))
+        let lock = if source.included {
+            Some(("included", TextWords::LockedIncluded { file: source.path.clone() }))
         } else if !source.path.starts_with(&self.picture.ground.directory) {
             Some(("outside", TextWords::LockedOutside { file: source.path.clone() }))
         } else if entry.origin.via == Via::Alias {
@@ -302,29 +317,36 @@ impl<'a> Judge<'a> {
 
     fn warn(&mut self, words: TextWords) {
         let message = words.into();
-        if !self.warnings.contains(&message) {
+        if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&message) {
             self.warnings.push(message);
         }
     }
 
-    /// Returns the warnings of the whole project, each once.
-    fn warnings(mut self) -> Vec<Message> {
+    /// Returns the warnings of the whole project, each once, and those that matter only when a port moves.
+    fn warnings(mut self) -> (Vec<Message>, Vec<Message>) {
         let picture = self.picture;
         let mut all = picture.ground.warnings.clone();
-        for (name, at) in &picture.rendered.unset {
+        for (name, at) in picture.rendered.unset.iter().take(MAX_WARNINGS) {
             let (file, line) = (at.file.clone(), at.line);
             all.push(TextWords::VariableUnset { file, line, name: name.clone() }.into());
         }
-        let moved = self.trials.values().filter(|trial| matches!(trial, Trial::Clean(_))).count();
+        let moved = self.trials.values().filter(|trial| matches!(***trial, Trial::Clean(_))).count();
         for (service, item) in picture.services().into_iter().flatten().filter(|_| moved > 0) {
-            if passes_env_file(picture, item) {
+            if env_files_of(&picture.rendered, item).contains(&picture.ground.env_file) {
                 let (file, service) = (picture.ground.env_file.clone(), service.clone());
                 self.warn(TextWords::EnvFilePassedOn { file, service });
             }
         }
         all.append(&mut self.warnings);
-        all
+        all.into_iter().partition(|warning| !concerns_edits(warning))
     }
+}
+
+/// Tells whether a warning matters only when a port moves.
+fn concerns_edits(warning: &Message) -> bool {
+    use TextWords::{EnvFilePassedOn, VariableNotSettable, VariableUsedElsewhere};
+    let Message::Text(words) = warning else { return false };
+    matches!(words, EnvFilePassedOn { .. } | VariableNotSettable { .. } | VariableUsedElsewhere { .. })
 }
 
 /// What is asked about one mapping.
@@ -339,17 +361,6 @@ struct Asked<'a> {
 
 fn locked(code: &'static str, why: TextWords, at: SourceSpot) -> Lever {
     Lever::Locked(Box::new(EditRefusal { code, why: why.into(), at, way_out: TextWords::HintOverride.into() }))
-}
-
-fn passes_env_file(picture: &Picture, service: &Item) -> bool {
-    let Some(listed) = service.get("env_file") else { return false };
-    let one = std::slice::from_ref(listed);
-    listed.list().unwrap_or(one).iter().any(|item| {
-        let scope = picture.rendered.sources.get(item.origin.source).map(|source| &source.scope);
-        let path = item.text().or_else(|| item.text_of("path"));
-        let resolved = scope.zip(path).map(|(scope, path)| super::ground::normalized(&scope.base.join(path)));
-        resolved.as_ref() == Some(&picture.ground.env_file)
-    })
 }
 
 /// Returns as many ports as `range` has, from `first` on.

@@ -57,6 +57,16 @@ fn merge_maps(
     base
 }
 
+/// Tells whether anything in the value resets or overrides.
+pub(crate) fn has_marks(item: &Item) -> bool {
+    item.mark != Mark::Merge
+        || match &item.value {
+            Value::Map(entries) => entries.values().any(has_marks),
+            Value::List(items) => items.iter().any(has_marks),
+            Value::Null | Value::Text(_) => false,
+        }
+}
+
 /// Takes the marks away once they have done their work: what is reset goes, what overrides stays.
 pub(crate) fn settle(item: Item) -> Item {
     let value = match item.value {

@@ -12,7 +12,7 @@ use crate::model::{Port, PortRange, Protocol, PublishedPort, SourceSpot};
 use crate::words::text::TextWords;
 
 /// How many ports all entries of a project may publish together: a full set for TCP and for UDP.
-const MAX_PORTS: usize = 2 * 65_535;
+pub(crate) const MAX_PORTS: usize = 2 * 65_535;
 
 /// An entry of `ports`.
 #[derive(Clone)]
@@ -49,41 +49,54 @@ impl Entry {
             && self.rest.iter().zip(&other.rest).all(|((one, left), (two, right))| one == two && left.same(right))
     }
 
-    /// What makes two entries one for compose; of two, the later one stays.
-    fn key(&self) -> String {
-        format!("{:?} {:?} {} {}", self.host_ip, self.published, self.container, self.protocol)
+    /// What makes two entries one for compose, for each port that the entry stands for.
+    fn keys(&self) -> impl Iterator<Item = (Option<IpAddr>, Option<PortRange>, PortRange, &str)> {
+        let (host_ip, protocol) = (self.host_ip, self.protocol.as_str());
+        let pairs = match self.published {
+            PublishedPort::Fixed(range) => {
+                let single = |(host, container)| (Some(PortRange::single(host)), PortRange::single(container));
+                range.ports().zip(self.container.ports()).map(single).collect()
+            }
+            PublishedPort::AnyOf(_) | PublishedPort::Random => vec![(self.published.range(), self.container)],
+        };
+        pairs.into_iter().map(move |(host, container)| (host_ip, host, container, protocol))
     }
 }
 
-/// Reads the `ports` of a service.
-pub(crate) fn entries(service: &str, ports: &Item, sources: &[Source]) -> Result<Vec<Entry>> {
-    if ports.is_null() {
-        return Ok(Vec::new());
-    }
+/// Reads the `ports` of a service, and takes how many they are from `budget`.
+pub(crate) fn entries(service: &str, ports: &Item, sources: &[Source], budget: &mut usize) -> Result<Vec<Entry>> {
     let reader = Reader { service, sources };
     let Some(list) = ports.list() else {
         return Err(wrong_kind(reader.spot(ports.origin), &format!("services.{service}.ports"), "list"));
     };
     let mut found: Vec<Entry> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut total = 0;
     for item in list {
         let entry = match &item.value {
             Value::Text(text) => reader.short(text, item.origin)?,
             Value::Map(keys) => reader.long(keys, item)?,
             Value::Null | Value::List(_) => return Err(reader.bad(item.origin, Fault::Form)),
         };
-        total += usize::from(entry.container.count());
-        if total > MAX_PORTS {
-            return Err(reader.bad(item.origin, Fault::TooMany));
-        }
-        let at = *places.entry(entry.key()).or_insert(found.len());
-        match found.get_mut(at) {
-            Some(before) => *before = entry,
-            None => found.push(entry),
-        }
+        let left = budget.checked_sub(usize::from(entry.container.count()));
+        *budget = left.ok_or_else(|| reader.bad(item.origin, Fault::TooMany))?;
+        found.push(entry);
     }
-    Ok(found)
+    Ok(unique(found))
+}
+
+/// Of entries that say the same port again, the last stays, as in compose.
+fn unique(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let mut last = HashMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        last.extend(entry.keys().map(|key| (key, index)));
+    }
+    let stays: Vec<bool> = entries
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| entry.keys().any(|key| last.get(&key).is_some_and(|last| *last == index)))
+        .collect();
+    let mut stays = stays.into_iter();
+    entries.retain(|_| stays.next().unwrap_or(true));
+    entries
 }
 
 /// What is wrong with an entry.
@@ -130,12 +143,14 @@ impl Reader<'_> {
     fn short(&self, text: &str, origin: Origin) -> Result<Entry> {
         let (front, container) = text.rsplit_once(':').unwrap_or(("", text));
         let (address, host) = front.rsplit_once(':').unwrap_or(("", front));
-        let (container, protocol) = container.split_once('/').unwrap_or((container, "tcp"));
+        let mut parts = container.split('/');
+        let container = parts.next().unwrap_or_default();
+        let protocol = parts.next().filter(|text| !text.is_empty()).unwrap_or("tcp");
         let container = range(container).ok_or_else(|| self.bad(origin, Fault::ContainerPort))?;
         let published = self.published(host, container, origin)?;
         let end = front.len();
         Ok(Entry {
-            host_ip: self.address(address, origin)?,
+            host_ip: self.short_address(address, origin)?,
             published,
             container,
             protocol: self.protocol(protocol, origin)?,
@@ -187,12 +202,20 @@ impl Reader<'_> {
         }
     }
 
+    /// In the short form an IPv6 address has brackets.
+    fn short_address(&self, text: &str, origin: Origin) -> Result<Option<IpAddr>> {
+        match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(bare) => self.address(bare, origin),
+            None if text.contains(':') => Err(self.bad(origin, Fault::Address)),
+            None => self.address(text, origin),
+        }
+    }
+
     fn address(&self, text: &str, origin: Origin) -> Result<Option<IpAddr>> {
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        if bare.is_empty() {
+        if text.is_empty() {
             return Ok(None);
         }
-        bare.parse().map(Some).map_err(|_| self.bad(origin, Fault::Address))
+        text.parse().map(Some).map_err(|_| self.bad(origin, Fault::Address))
     }
 
     fn protocol(&self, text: &str, origin: Origin) -> Result<String> {

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use super::super::interpolate::Template;
 use super::super::yaml::{File, Kind};
-use super::ground::{Ground, Reader, normalized, with_files};
+use super::ground::{Ground, MAX_FILES, Reader, normalized, with_files};
 use super::item::{Expander, Item, Origin, Scope, Source, Value};
-use super::merge::{merge, pairs, settle};
+use super::merge::{has_marks, merge, pairs, settle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::SourceSpot;
 use crate::words::text::TextWords;
@@ -26,6 +26,8 @@ pub(crate) struct Rendered {
     pub(crate) name: String,
     /// The merged model, all services with all their profiles.
     pub(crate) tree: Item,
+    /// How many values were expanded for it.
+    pub(crate) values: usize,
     /// The files it came from; [`Origin::source`] counts in them.
     pub(crate) sources: Vec<Source>,
     /// The variables that were not set and had no default, with the place that used each first.
@@ -45,15 +47,24 @@ pub(crate) fn render(ground: &Ground, name: Option<&str>, reader: &mut Reader<'_
         return Err(Error::new(ErrorKind::Refused, TextWords::EmptyComposeFile { file }));
     };
     let tree = renderer.with_environment(tree);
-    Ok(Rendered { name, tree, sources: renderer.sources, unset: renderer.unset })
+    Ok(Rendered { name, tree, values: renderer.count, sources: renderer.sources, unset: renderer.unset })
 }
 
 struct Renderer<'r, 'a> {
     reader: &'r mut Reader<'a>,
-    parsed: BTreeMap<PathBuf, Rc<File>>,
     sources: Vec<Source>,
     count: usize,
+    merged: usize,
     unset: BTreeMap<String, SourceSpot>,
+    /// The services of files that others extend from, by file and by the scope of the one that extends.
+    bases: Vec<Base>,
+}
+
+struct Base {
+    path: PathBuf,
+    scope: Rc<Scope>,
+    services: Rc<BTreeMap<String, Item>>,
+    source: usize,
 }
 
 /// A service that is being extended: its name and the file that it stands in.
@@ -61,19 +72,7 @@ type Link = (PathBuf, String);
 
 impl<'r, 'a> Renderer<'r, 'a> {
     fn new(reader: &'r mut Reader<'a>) -> Self {
-        Self { reader, parsed: BTreeMap::new(), sources: Vec::new(), count: 0, unset: BTreeMap::new() }
-    }
-
-    fn parse(&mut self, path: &Path) -> Result<Rc<File>> {
-        if let Some(file) = self.parsed.get(path) {
-            return Ok(Rc::clone(file));
-        }
-        let Some(bytes) = self.reader.read(path) else {
-            return Err(Error::new(ErrorKind::Missing, TextWords::NoSuchFile { file: path.to_owned() }));
-        };
-        let file = Rc::new(File::parse(path, bytes)?);
-        self.parsed.insert(path.to_owned(), Rc::clone(&file));
-        Ok(file)
+        Self { reader, sources: Vec::new(), count: 0, merged: 0, unset: BTreeMap::new(), bases: Vec::new() }
     }
 
     /// The command line wins over `COMPOSE_PROJECT_NAME`, that over `name:`, that over the directory.
@@ -89,7 +88,7 @@ impl<'r, 'a> Renderer<'r, 'a> {
         }
         let mut written = None;
         for path in &ground.files {
-            let file = self.parse(path)?;
+            let file = self.reader.parse(path)?;
             written = file.documents().iter().filter_map(|root| name_key(&file, *root)).next_back().or(written);
         }
         let lookup = |name: &str| ground.env.get(name).cloned();
@@ -111,17 +110,27 @@ impl<'r, 'a> Renderer<'r, 'a> {
             for (item, source) in self.documents(path, scope, !including.is_empty())? {
                 let item = self.with_includes(item, path, scope, including)?;
                 let item = self.with_extends(item, source)?;
-                whole = Some(match whole {
-                    Some(before) => settle(merge(before, item, &mut Vec::new())),
-                    None => settle(item),
-                });
+                whole = Some(self.merged(whole, item)?);
             }
         }
         Ok(whole)
     }
 
+    fn merged(&mut self, before: Option<Item>, item: Item) -> Result<Item> {
+        self.merged += 1;
+        if self.merged > MAX_FILES {
+            return Err(Error::new(ErrorKind::Refused, TextWords::TooManyFiles { limit: MAX_FILES }));
+        }
+        let marked = has_marks(&item);
+        let whole = match before {
+            Some(before) => merge(before, item, &mut Vec::new()),
+            None => item,
+        };
+        Ok(if marked { settle(whole) } else { whole })
+    }
+
     fn documents(&mut self, path: &Path, scope: &Rc<Scope>, included: bool) -> Result<Vec<(Item, usize)>> {
-        let file = self.parse(path)?;
+        let file = self.reader.parse(path)?;
         let index = self.sources.len();
         let source = Source { path: path.to_owned(), file: Rc::clone(&file), scope: Rc::clone(scope), included };
         self.sources.push(source.clone());
@@ -166,8 +175,8 @@ impl<'r, 'a> Renderer<'r, 'a> {
             Some(path) => vec![path.to_owned()],
             None => texts(include.get("path")),
         };
-        if let Some(remote) = listed.iter().find(|path| is_remote(path)) {
-            let words = TextWords::RemoteFile { file: at.file, line: at.line, name: remote.clone() };
+        if listed.iter().any(|path| is_remote(path)) {
+            let words = TextWords::RemoteFile { file: at.file, line: at.line };
             return Err(Error::new(ErrorKind::Refused, words));
         }
         let paths: Vec<PathBuf> = listed.iter().map(|path| normalized(&scope.base.join(path))).collect();
@@ -234,6 +243,10 @@ impl<'r, 'a> Renderer<'r, 'a> {
             return Err(wrong_kind(at, "extends.service", "string"));
         };
         let base = match extends.text_of("file") {
+            Some(file) if is_remote(file) => {
+                let words = TextWords::RemoteFile { file: at.file, line: at.line };
+                return Err(Error::new(ErrorKind::Refused, words));
+            }
             Some(file) => self.extended_from_file(wanted, file, source, chain)?,
             None => self.extended(wanted, services, source, chain)?,
         };
@@ -246,27 +259,27 @@ impl<'r, 'a> Renderer<'r, 'a> {
     }
 
     fn extended_from_file(&mut self, wanted: &str, file: &str, source: usize, chain: &mut Vec<Link>) -> Result<Item> {
-        let (scope, included, near) = match self.sources.get(source) {
-            Some(source) => (Rc::clone(&source.scope), source.included, source.path.clone()),
+        let (scope, included) = match self.sources.get(source) {
+            Some(source) => (Rc::clone(&source.scope), source.included),
             None => return Err(Error::new(ErrorKind::Internal, TextWords::LostSource)),
         };
-        if is_remote(file) {
-            let words = TextWords::RemoteFile { file: near, line: 1, name: file.to_owned() };
-            return Err(Error::new(ErrorKind::Refused, words));
-        }
         let path = normalized(&scope.base.join(file));
+        let known = self.bases.iter().find(|base| base.path == path && Rc::ptr_eq(&base.scope, &scope));
+        if let Some(base) = known {
+            let (services, source) = (Rc::clone(&base.services), base.source);
+            return self.extended(wanted, &services, source, chain);
+        }
         let base = path.parent().unwrap_or(&path).to_owned();
         let there = Rc::new(Scope { base, env: scope.env.clone() });
         let mut whole: Option<Item> = None;
         let mut index = source;
         for (item, found) in self.documents(&path, &there, included)? {
             index = found;
-            whole = Some(match whole {
-                Some(before) => settle(merge(before, item, &mut Vec::new())),
-                None => settle(item),
-            });
+            whole = Some(self.merged(whole, item)?);
         }
         let services = whole.as_ref().and_then(|whole| whole.get("services")?.map()).cloned().unwrap_or_default();
+        let services = Rc::new(services);
+        self.bases.push(Base { path, scope, services: Rc::clone(&services), source: index });
         self.extended(wanted, &services, index, chain)
     }
 

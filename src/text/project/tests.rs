@@ -74,7 +74,7 @@ fn every_form_of_a_port_is_read_as_compose_reads_it() {
         ("'8000:80/TCP'", "8000 -> 80/tcp"),
         ("127.0.0.1:8000:80", "127.0.0.1 8000 -> 80/tcp"),
         ("\"[::1]:6001:6001\"", "::1 6001 -> 6001/tcp"),
-        ("\"::1:6001:6001\"", "::1 6001 -> 6001/tcp"),
+        ("\"8000:80/\"", "8000 -> 80/tcp"),
         ("\"8000\"", "random -> 8000/tcp"),
         ("8000", "random -> 8000/tcp"),
         ("0.0.0.0::80", "0.0.0.0 random -> 80/tcp"),
@@ -108,6 +108,7 @@ fn ports_that_compose_refuses_are_errors_with_their_place() {
         "\"80:\"",
         "[80]",
         "{published: 80}",
+        "\"::1:6001:6001\"",
         "\"8000 :80\"",
     ] {
         let error = failure(&[("compose.yaml", &one(entry))]);
@@ -150,7 +151,7 @@ fn the_narrowest_lever_is_found() {
 fn a_variable_that_decides_more_than_the_port_is_named_with_the_place() {
     let text = one("\"${PORT:-8000}:80\"") + "    labels:\n      url: http://localhost:${PORT:-8000}\n";
     let found = project(&[("compose.yaml", &text)]);
-    let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = found.edit_warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         ["/p/compose.yaml:5: PORT also decides services.web.labels.url, so the port is changed here and not in .env"]
@@ -163,7 +164,15 @@ fn an_env_file_that_is_passed_on_is_tolerated_and_said() {
     let files = [("compose.yaml", text.as_str()), (".env", "PORT=8000\n")];
     assert_eq!(levers(&files), ["variable PORT true"]);
     let found = project(&files);
-    assert!(found.warnings.iter().any(|warning| warning.to_string().contains("gets all of /p/.env")));
+    assert!(found.edit_warnings.iter().any(|warning| warning.to_string().contains("gets all of /p/.env")));
+}
+
+#[test]
+fn an_env_file_that_names_the_variable_counts_as_another_use() {
+    let text = one("\"${PORT:-8000}:80\"") + "    env_file: [{path: app.env}]\n";
+    let files = [("compose.yaml", text.as_str()), ("app.env", "URL=http://localhost:${PORT:-8000}\n")];
+    assert_eq!(levers(&files), ["literal ${PORT:-8000}"]);
+    assert!(project(&files).edit_warnings.iter().any(|warning| warning.to_string().contains("/p/app.env: URL")));
 }
 
 #[test]
@@ -202,6 +211,16 @@ fn files_are_found_and_merged_as_compose_does() {
     let named = [("a.yml", base.as_str()), ("b.yml", over.as_str()), (".env", "COMPOSE_FILE=a.yml:b.yml\n")];
     assert_eq!(lines(&named).len(), 2);
     assert_eq!(loaded(&at_home(), &[(".env", "A=1\n")]).expect("nothing").0, None);
+}
+
+#[test]
+fn a_port_that_is_said_twice_counts_once() {
+    let text =
+        "services:\n  a: {image: x, ports: ['1:1', '1:1', {target: 1, published: '1'}, '1-2:1-2', '1:1/udp', '2:1']}\n";
+    assert_eq!(lines(&[("compose.yaml", text)]), ["a: 1-2 -> 1-2/tcp", "a: 1 -> 1/udp", "a: 2 -> 1/tcp"]);
+    let all = ["\"1-65535:1-65535\""; 3].join(", ");
+    let text = format!("services:\n  a: {{image: x, ports: [{all}]}}\n");
+    assert!(failure(&[("compose.yaml", &text)]).contains("more ports than there are"));
 }
 
 #[test]
@@ -280,8 +299,7 @@ fn what_cannot_be_read_says_where_and_why() {
         ("a: &a [*a]\n", "/p/compose.yaml:1:8: this alias contains itself"),
         (
             "include: [https://example.com/compose.yaml]\n",
-            "/p/compose.yaml:1: `https://example.com/compose.yaml` is not on \
-          this machine; Portwright reads local files only",
+            "/p/compose.yaml:1 names a file that is not on this machine; Portwright reads local files only",
         ),
         (
             "include: [compose.yaml]\n",
@@ -294,6 +312,9 @@ fn what_cannot_be_read_says_where_and_why() {
         ),
         ("services:\n  a: {extends: b}\n", "/p/compose.yaml has no service `b` to extend"),
         ("# nothing\n", "/p/compose.yaml has no content"),
+        ("services: {web: }\n", "/p/compose.yaml:1:15: `services.web` must be a mapping"),
+        ("services: [web]\n", "/p/compose.yaml:1:11: `services` must be a mapping"),
+        ("services: {web: {ports: }}\n", "/p/compose.yaml:1:23: `services.web.ports` must be a list"),
         ("services: {web: {ports: 80}}\n", "/p/compose.yaml:1:25: `services.web.ports` must be a list"),
     ] {
         assert_eq!(failure(&[("compose.yaml", text)]), wanted);

@@ -196,10 +196,11 @@ fn a_name_that_leads_to_the_api_is_judged_where_it_is_dialled() {
     let public = server.map(free_port(), &json!({ "target_host": "localhost", "target_port": server.address.port() }));
     let mut visitor = TcpStream::connect(public).expect("a connection");
     visitor.set_read_timeout(Some(Duration::from_secs(20))).expect("a deadline");
-    let _ = visitor.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n");
-    let mut answer = Vec::new();
-    let outcome = visitor.read_to_end(&mut answer);
-    assert!(outcome.is_err() && answer.is_empty(), "reset before a byte");
+    // The API would wait for a request; only the judgement ends this without one, and at once.
+    let started = Instant::now();
+    let error = visitor.read(&mut [0; 1]).expect_err("a reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(started.elapsed() < Duration::from_secs(4));
 }
 
 #[test]
@@ -236,5 +237,4 @@ fn of_two_creates_at_once_one_wins() {
         assert!(rows[0].get(field).is_some(), "{field}");
     }
     wait_until("health", || server.health()["status"] == "ok");
-    assert!(!server.database().is_empty());
 }

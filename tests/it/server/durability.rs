@@ -1,17 +1,21 @@
 //! What survives: restarts, busy ports, a process killed between two instructions, a system without descriptors.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portwright::error::ErrorKind;
-use portwright::tunnel::server::Server;
+use portwright::tunnel::health_probe;
+use portwright::tunnel::server::{Server, main_entry};
 use serde_json::{Value, json};
 
-use super::http::send;
-use super::running::{KEY, Running, config, free_port, wait_until};
+use super::http::{exchange, send};
+use super::running::{KEY, PATIENCE, Running, config, free_port, wait_until};
+use crate::support::have;
 
 #[test]
 fn one_busy_port_does_not_stop_the_others_and_is_served_once_free() {
@@ -65,53 +69,94 @@ fn a_second_server_on_the_same_database_or_port_is_refused() {
     assert!(error.to_string().contains(&server.address.port().to_string()), "{error}");
 }
 
-/// Set for a copy of this test binary that is a server until it is killed.
-const FOLDER: &str = "IT_SERVER_FOLDER";
+/// Set for a copy of this test binary that is a server until it is stopped.
+const ROLE: &str = "IT_SERVER_ROLE";
 
-/// Not a test of its own: with the variable set, this process serves; otherwise it checks that it does not.
+/// Not a test of its own: with the variable set, this process serves; otherwise it has nothing to serve with.
 #[test]
 fn serves_when_asked_to() {
-    let Ok(folder) = std::env::var(FOLDER) else {
-        assert!(std::env::var(FOLDER).is_err());
-        return;
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let outcome = if environment.contains_key(ROLE) {
+        main_entry(None, None, &environment).map(|summary| summary.cut)
+    } else {
+        main_entry(None, None, &BTreeMap::new()).map(|summary| summary.cut)
     };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let server = Server::start(config(Path::new(&folder), "")).await.expect("a server");
-        println!("serving {}", server.api_address());
-        std::future::pending::<()>().await;
-    });
+    match outcome {
+        Ok(cut) => println!("cut {cut}"),
+        Err(error) => assert!(!environment.contains_key(ROLE) && error.kind() == ErrorKind::Refused, "{error}"),
+    }
 }
 
-/// A server in a process of its own; killed when dropped.
+/// A server in a process of its own, as `tunnel server` runs it; killed when dropped.
 struct OwnProcess(Child, SocketAddr);
 
 impl OwnProcess {
-    fn start(folder: &Path, limit: &[&str]) -> Self {
+    /// Starts a server through `wrapper`, a command that runs another. The port may be taken between the look and the
+    /// bind; then the process ends, and another is tried.
+    fn start(folder: &Path, wrapper: &[&str]) -> Self {
         let program = std::env::current_exe().expect("this binary");
-        let arguments = ["--exact", "server::durability::serves_when_asked_to", "--nocapture", "--test-threads=1"];
-        let mut words = limit.to_vec();
-        words.push(program.to_str().expect("a path"));
-        let mut child = Command::new(words[0])
-            .args(&words[1..])
-            .args(arguments)
-            .env(FOLDER, folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a process");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let address = lines.find_map(|line| {
-            let line = line.expect("a line");
-            line.split_once("serving ").and_then(|(_, address)| address.parse().ok())
-        });
-        Self(child, address.expect("it serves"))
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let address = free_port();
+            let mut words = wrapper.to_vec();
+            words.push(program.to_str().expect("a path"));
+            let mut child = Command::new(words[0])
+                .args(&words[1..])
+                .args(["--exact", "server::durability::serves_when_asked_to", "--nocapture", "--test-threads=1"])
+                .env(ROLE, "server")
+                .env("PORTWRIGHT_API_API_KEY", KEY)
+                .env("PORTWRIGHT_API_RATE_LIMIT", "10000")
+                .env("PORTWRIGHT_API_LISTEN_PORT", address.port().to_string())
+                .env("PORTWRIGHT_DATABASE_PATH", folder.join("mappings.db"))
+                .env("PORTWRIGHT_PORT_RANGE_LISTEN", "127.0.0.1")
+                .env("PORTWRIGHT_PORT_RANGE_FROM", "1024")
+                .env("PORTWRIGHT_PORT_RANGE_END", "65535")
+                .env("PORTWRIGHT_LOG_LEVEL", "trace")
+                .env("PORTWRIGHT_LOG_FORMAT", "json")
+                .stdout(Stdio::piped())
+                .stderr(File::create(folder.join("log")).expect("a log"))
+                .spawn()
+                .expect("a process");
+            while child.try_wait().expect("a process").is_none() {
+                if health_probe(address).is_ok() {
+                    return Self(child, address);
+                }
+                assert!(Instant::now() < give_up, "it does not serve");
+            }
+            assert!(Instant::now() < give_up, "it ends at once");
+        }
     }
 
     fn post(&self, route: &str, body: &Value) -> u16 {
-        let line = format!("POST /api/mapping/{route}");
-        let key = format!("X-API-Key: {KEY}");
-        send(self.1, &line, &["Host: localhost", "Content-Type: application/json", &key], &body.to_string()).status
+        self.try_post(route, body).expect("an answer")
+    }
+
+    /// Posts to a server that may be killed before it answers.
+    fn try_post(&self, route: &str, body: &Value) -> Option<u16> {
+        let body = body.to_string();
+        let request = format!(
+            "POST /api/mapping/{route} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-API-Key: {KEY}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        exchange(self.1, request.as_bytes()).map(|answer| answer.status)
+    }
+
+    /// Does `what` to the writes and syncs of the server from now on, in the words of `strace --inject`.
+    fn tamper_with_writes(&self, what: &str) -> Child {
+        let inject = format!("inject=pwrite64,fdatasync,fsync:{what}");
+        let mut tracer = Command::new("strace")
+            .args(["-f", "-e", "trace=pwrite64,fdatasync,fsync", "-e", &inject, "-p", &self.0.id().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace");
+        let mut lines = BufReader::new(tracer.stderr.take().expect("its output")).lines();
+        let attached = lines.any(|line| line.expect("a line").contains("attached"));
+        assert!(attached, "strace may watch our own process");
+        // Reads on, because a full pipe would stop the tracer and with it the server.
+        std::thread::spawn(move || lines.count());
+        tracer
     }
 
     fn ports(&self) -> Vec<u64> {
@@ -120,11 +165,51 @@ impl OwnProcess {
     }
 }
 
+fn terminate(process: &Child) {
+    let status = Command::new("kill").arg(process.id().to_string()).status().expect("kill");
+    assert!(status.success());
+}
+
 impl Drop for OwnProcess {
     fn drop(&mut self) {
-        self.0.kill().expect("killed");
+        // It may have ended by itself.
+        let _ = self.0.kill();
         self.0.wait().expect("gone");
     }
+}
+
+#[test]
+fn a_signal_drains_a_second_one_ends_that_and_the_log_keeps_secrets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = OwnProcess::start(folder.path(), &[]);
+    let target = TcpListener::bind("127.0.0.1:0").expect("a target");
+    let public = free_port();
+    let body = json!({ "port": public.port(), "target_ip": "127.0.0.1",
+        "target_port": target.local_addr().expect("an address").port() });
+    assert_eq!(server.post("create", &body), 200);
+    let url = format!("GET /api/mapping/list?api_key={KEY}");
+    assert_eq!(send(server.1, &url, &["Host: localhost"], "").status, 401);
+    let mut visitor = TcpStream::connect(public).expect("a connection");
+    visitor.write_all(b"visitors-payload").expect("words");
+    let (mut at_target, _) = target.accept().expect("the visitor arrives");
+    at_target.read_exact(&mut [0; 16]).expect("its words");
+
+    terminate(&server.0);
+    // Not the visitor's own port, where each look would be one more visitor to cut.
+    wait_until("no more requests", || TcpStream::connect(server.1).is_err());
+    assert!(server.0.try_wait().expect("a process").is_none(), "it waits for the visitor");
+    at_target.write_all(b"still served").expect("words");
+    visitor.read_exact(&mut [0; 12]).expect("while it drains");
+    terminate(&server.0);
+    wait_until("the end", || server.0.try_wait().expect("a process").is_some());
+    assert_eq!(server.0.wait().expect("ended").code(), Some(0));
+    let mut said = String::new();
+    server.0.stdout.take().expect("its output").read_to_string(&mut said).expect("text");
+    assert!(said.contains("cut 1"), "{said}");
+    assert!(visitor.read(&mut [0; 1]).is_err(), "cut visibly");
+    let log = std::fs::read_to_string(folder.path().join("log")).expect("a log");
+    assert!(log.contains("key_in_url") && log.contains("mapping created"), "{log}");
+    assert!(!log.contains(KEY) && !log.contains("visitors-payload"), "the log keeps secrets");
 }
 
 #[test]
@@ -147,10 +232,66 @@ fn what_was_acknowledged_survives_a_kill_and_what_was_removed_does_not_return() 
 }
 
 #[test]
+fn killed_at_any_write_the_database_agrees_with_what_was_answered() {
+    if !have("strace", Command::new("strace").arg("-V").output().is_ok()) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port().port();
+    let body = json!({ "port": port, "target_ip": "127.0.0.1", "target_port": free_port().port() });
+    for (route, wanted) in [("create", true), ("remove", false)] {
+        let mut kills = 0;
+        let request = if wanted { body.clone() } else { json!({ "port": port }) };
+        for nth in 1.. {
+            let mut server = OwnProcess::start(folder.path(), &[]);
+            let listed = server.ports().contains(&u64::from(port));
+            let listens = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            assert_eq!(listed, listens, "list and listeners agree before write {nth} of {route}");
+            if listed == wanted {
+                // The last one was killed after the commit and before the answer; put it back for the next write.
+                let (undo, body) = if wanted { ("remove", json!({ "port": port })) } else { ("create", body.clone()) };
+                assert_eq!(server.post(undo, &body), 200);
+            }
+            let mut tracer = server.tamper_with_writes(&format!("signal=KILL:when={nth}"));
+            let answer = server.try_post(route, &request);
+            let survived = server.0.try_wait().expect("a process").is_none() && answer == Some(200);
+            drop(server);
+            tracer.wait().expect("the tracer ends with the server");
+            if survived {
+                break;
+            }
+            assert_ne!(answer, Some(200), "killed before the last write, and yet acknowledged");
+            kills += 1;
+            assert!(kills < 50, "a write has an end");
+        }
+        println!("{route}: killed at each of {kills} writes");
+        assert!(kills >= 2, "a commit writes and syncs");
+        let server = OwnProcess::start(folder.path(), &[]);
+        assert_eq!(server.ports().contains(&u64::from(port)), wanted, "what was acknowledged");
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_the_mapping_and_leaves_nothing_behind() {
+    if !have("strace", Command::new("strace").arg("-V").output().is_ok()) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = OwnProcess::start(folder.path(), &[]);
+    let public = free_port();
+    let body = json!({ "port": public.port(), "target_ip": "127.0.0.1", "target_port": free_port().port() });
+    let mut tracer = server.tamper_with_writes("error=ENOSPC");
+    assert_eq!(server.post("create", &body), 507);
+    assert!(TcpStream::connect(public).is_err(), "no listener without a row");
+    assert!(server.ports().is_empty());
+    terminate(&tracer);
+    tracer.wait().expect("the tracer lets go");
+    assert_eq!(server.post("create", &body), 200, "space is back");
+}
+
+#[test]
 fn a_server_out_of_descriptors_neither_ends_nor_spins_and_recovers() {
-    if Command::new("prlimit").arg("--version").output().is_err() {
-        assert!(std::env::var_os("PORTWRIGHT_REQUIRE_ALL").is_none(), "needs prlimit");
-        println!("skipped: needs prlimit");
+    if !have("prlimit", Command::new("prlimit").arg("--version").output().is_ok()) {
         return;
     }
     let target = TcpListener::bind("127.0.0.1:0").expect("a target");

@@ -1,7 +1,6 @@
 //! A server of the library on loopback, with a folder of its own.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -107,11 +106,6 @@ impl Running {
 
     pub(super) fn health(&self) -> Value {
         send(self.address, "GET /health", &["Host: localhost"], "").body
-    }
-
-    /// The path of a copy of the database as it is on disk.
-    pub(super) fn database(&self) -> Vec<u8> {
-        fs::read(self.folder.path().join("mappings.db")).expect("a database")
     }
 }
 
