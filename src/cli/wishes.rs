@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::args::{Arguments, ProjectArgs, RuntimeChoice, Verb};
-use crate::deploy::{self, Layout, ProjectOrder};
+use crate::deploy::{self, InstanceChoice, Layout, ProjectOrder};
 use crate::disk::{self, Dirs};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -34,6 +34,7 @@ pub(super) fn project_order(
         files: project.files.iter().map(absolute).collect::<Result<_>>()?,
         env_file: project.env_file.as_ref().map(absolute).transpose()?,
         profiles: project.profiles.clone(),
+        instance: project.instance.as_ref().map(|name| instance(name, environment)).transpose()?,
         environment: text_variables(environment),
         runtime: match runtime {
             RuntimeChoice::Auto => deploy::RuntimeChoice::Auto,
@@ -43,6 +44,10 @@ pub(super) fn project_order(
             RuntimeChoice::None => deploy::RuntimeChoice::None,
         },
     })
+}
+
+fn instance(name: &str, environment: &Environment) -> Result<InstanceChoice> {
+    Ok(InstanceChoice { name: name.to_owned(), shelf: dirs(environment)?.data.join("instances") })
 }
 
 /// Returns the project directory, absolute and without links, so that the same project has one name. One that

@@ -444,7 +444,7 @@ async fn compose(
 ) -> Result<Launched, LaunchFailure> {
     audience.step(DeployWords::StepCompose.into());
     let project = &planned.after;
-    let invocation = service::invocation(&run.order.project, project);
+    let invocation = service::invocation(&run.order.project, &planned.loaded, project);
     let address = engine.identity().address.clone();
     let audience = Mutex::new(audience);
     let show = |line: &str| {

@@ -11,7 +11,8 @@ use crate::docker::{self, Engine};
 use crate::error::Error;
 use crate::host::{self, Look, Owners};
 use crate::model::{
-    Container, Endpoint, Facts, Mapping, Port, PortRange, Project, PublishedPort, Seen, Socket, SocketState, Unseen,
+    Container, Endpoint, Facts, Mapping, Port, PortRange, Project, Promise, PublishedPort, Seen, Socket, SocketState,
+    Unseen,
 };
 use crate::plan;
 use crate::words::Message;
@@ -32,6 +33,8 @@ pub struct Observed {
 pub struct Memory {
     /// Ports chosen before, by mapping name.
     pub sticky: BTreeMap<String, Port>,
+    /// Ports that other copies of the project have been given.
+    pub promised: Vec<Promise>,
     /// Process ids of the project's own native service.
     pub own_pids: Vec<u32>,
 }
@@ -57,6 +60,7 @@ pub async fn observe(order: &ProjectOrder, project: &Project, memory: Memory) ->
         identity.is_some_and(|identity| !identity.rootless) && order.runtime != RuntimeChoice::Native;
     facts.sticky = memory.sticky;
     facts.own_pids = memory.own_pids;
+    facts.promised = memory.promised;
     for mapping in &project.mappings {
         for endpoint in endpoints(mapping, facts.ipv6) {
             probe(&mut facts, endpoint);
@@ -141,6 +145,7 @@ fn machine((mut sockets, mut unseen): Listed, containers: Seen<Vec<Container>>, 
         engine_is_privileged: false,
         probes: BTreeMap::new(),
         sticky: BTreeMap::new(),
+        promised: Vec::new(),
         own_pids: Vec::new(),
         unseen,
     }

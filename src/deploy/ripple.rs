@@ -1,154 +1,152 @@
-//! Ripple: the other places that name a moved port or its variable, and their change where a person wants it.
+//! Works out what `--ripple` changes besides the published ports: other places that name a moved port and are reached on
+//! this host.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::project::{LoadedProject, contents};
-use crate::model::{FileEdit, Lever, Mapping, Move, PublishedPort, Use};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{FileEdit, Lever, Mapping, Port, Project, PublishedPort, Use};
 use crate::plan;
-use crate::text::edit::Edited;
+use crate::text::project::{Loaded, Snapshot, load};
+use crate::words::text::TextWords;
 
 /// The most files beside those of the project that are looked through; more than a project's folder holds of them.
-const PROSE_FILES_MAX: usize = 32;
+const TEXTS_MAX: usize = 32;
 
 /// The column of a variable's name lies at most this far behind the start of its reference: `${` and a quote.
 const REFERENCE_LEAD: usize = 3;
 
-/// Finds the other places that name what moves: in the project's files, and in the texts beside them.
-pub(super) fn uses_of(loaded: &LoadedProject, moves: &[Move]) -> Vec<Use> {
-    if moves.is_empty() {
-        return Vec::new();
-    }
+/// A port that became another.
+struct Moved<'a> {
+    mapping: &'a Mapping,
+    from: Port,
+    to: Port,
+}
+
+/// Finds the other places that name a moved port or its variable, in the project's files as they will be after the
+/// moves and in the texts beside them.
+pub(super) fn uses(loaded: &LoadedProject, snapshot: &Snapshot, after: &Project) -> Vec<Use> {
     let beside = texts_beside(loaded);
-    let texts = loaded.snapshot.iter().filter_map(|(path, text)| Some((path.clone(), text.as_deref()?)));
-    let texts: Vec<_> = texts.chain(beside.iter().map(|(path, text)| (path.clone(), text.as_slice()))).collect();
-    let skip = spans_of_ports(loaded);
-    let mut found = Vec::new();
-    for decided in moves {
-        let mappings: Vec<_> = decided.mappings.iter().filter_map(|id| loaded.project.mappings.get(id.0)).collect();
-        let variable = mappings.first().and_then(|mapping| match &mapping.lever {
-            Lever::Variable { name, .. } => Some(name.as_str()),
-            Lever::Literal { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
-        });
-        let places = plan::uses(variable, decided.from, &texts, &skip);
-        found.extend(places.into_iter().filter(|place| !loaded.project.mappings.iter().any(|one| is_own(one, place))));
+    find(loaded, &texts(snapshot, &beside), after).into_iter().map(|(found, _)| found).collect()
+}
+
+/// Works out the edits of the places that may be changed, against the files as they will be after the moves.
+///
+/// # Errors
+/// `Refused` when an edit would change more than these places.
+pub(super) fn edits(loaded: &LoadedProject, snapshot: &Snapshot, after: &Project) -> Result<Vec<FileEdit>> {
+    // A copy has no texts of its own.
+    let beside = if loaded.instance.is_some() { Snapshot::new() } else { texts_beside(loaded) };
+    let texts = texts(snapshot, &beside);
+    let mut spots: BTreeMap<PathBuf, BTreeMap<usize, (Range<usize>, Port)>> = BTreeMap::new();
+    for (found, to) in find(loaded, &texts, after) {
+        let in_file = spots.entry(found.at.file).or_default();
+        for span in found.spans {
+            in_file.entry(span.start).or_insert((span, to));
+        }
     }
-    found.sort_by(|left, right| {
-        (&left.at.file, left.at.line, left.at.column).cmp(&(&right.at.file, right.at.line, right.at.column))
-    });
-    found.dedup();
-    found
+    let mut edits = Vec::new();
+    for (file, bytes) in &texts {
+        let Some(spots) = spots.get(file).filter(|spots| !spots.is_empty()) else { continue };
+        let spots: Vec<_> = spots.values().cloned().collect();
+        let changed = plan::respelled(file, bytes, &spots)?;
+        if changed != *bytes {
+            edits.push(FileEdit { file: file.clone(), before: Some(bytes.to_vec()), after: changed });
+        }
+    }
+    prove(loaded, snapshot, &edits, after)?;
+    Ok(edits)
 }
 
-/// Tells whether the place is the published port itself, written by its variable.
-fn is_own(mapping: &Mapping, place: &Use) -> bool {
-    let (source, at) = (&mapping.source, &place.at);
-    mapping.variable.as_ref() == Some(&place.name)
-        && source.file == at.file
-        && source.line == at.line
-        && (source.column..=source.column + REFERENCE_LEAD).contains(&at.column)
+/// Proves that the ports and services stay what the moves made of them.
+fn prove(loaded: &LoadedProject, snapshot: &Snapshot, edits: &[FileEdit], after: &Project) -> Result<()> {
+    let mut rippled = snapshot.clone();
+    rippled.extend(edits.iter().map(|edit| (edit.file.clone(), Some(edit.after.clone()))));
+    let same = match load(&loaded.request, &rippled)? {
+        Loaded::Ready(project) => {
+            let ports = |project: &Project| -> Vec<_> {
+                let of = |mapping: &Mapping| (mapping.service.clone(), mapping.published, mapping.container);
+                project.mappings.iter().map(of).collect()
+            };
+            ports(&project) == ports(after) && project.services == after.services && project.name == after.name
+        }
+        Loaded::Absent | Loaded::Needs(_) => false,
+    };
+    if same {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Refused, TextWords::ProofElsewhere { place: "ports".to_owned() }))
 }
 
-fn spans_of_ports(loaded: &LoadedProject) -> Vec<(PathBuf, Range<usize>)> {
-    let fixed = |mapping: &&Mapping| matches!(mapping.published, PublishedPort::Fixed(_));
-    let mappings = loaded.project.mappings.iter().filter(fixed);
-    let spans = mappings.filter_map(|mapping| match &mapping.lever {
-        Lever::Literal { file, span } => Some((file.clone(), span.clone())),
-        Lever::Variable { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
-    });
-    spans.collect()
+fn texts<'a>(snapshot: &'a Snapshot, beside: &'a Snapshot) -> Vec<(PathBuf, &'a [u8])> {
+    let all = snapshot.iter().chain(beside);
+    all.filter_map(|(path, contents)| Some((path.clone(), contents.as_deref()?))).collect()
 }
 
 /// Reads the texts of the project's folder that people read or that are handed on to services. One that cannot be read
 /// names nothing.
-fn texts_beside(loaded: &LoadedProject) -> Vec<(PathBuf, Vec<u8>)> {
+fn texts_beside(loaded: &LoadedProject) -> Snapshot {
     let directory = &loaded.project.directory;
-    let listed = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = listed.map(|entry| entry.path()).filter(|path| is_text(path)).collect();
-    paths.retain(|path| !loaded.snapshot.contains_key(path));
+    let is_text = |path: &PathBuf| {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let ends = |ending: &str| Path::new(&name).extension().is_some_and(|extension| extension == ending);
+        (name.starts_with("readme") || ends("md") || ends("env"))
+            && path.is_file()
+            && !loaded.snapshot.contains_key(path)
+    };
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut paths: Vec<_> = entries.filter(is_text).collect();
     paths.sort();
-    let texts = paths.into_iter().take(PROSE_FILES_MAX);
-    texts.filter_map(|path| Some((path.clone(), contents(directory, &path).ok()??))).collect()
+    let read = paths.into_iter().take(TEXTS_MAX);
+    read.filter_map(|path| Some((path.clone(), contents(directory, &path).ok()?))).collect()
 }
 
-fn is_text(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let ends = |ending: &str| Path::new(&name).extension().is_some_and(|extension| extension == ending);
-    name.starts_with("readme") || ends("md") || ends("env")
-}
-
-/// Changes the port where the places name it, on top of `edited`. Places that name the variable follow by themselves; a
-/// health check runs inside the container, where the port stays.
-pub(super) fn follow(loaded: &LoadedProject, moves: &[Move], uses: &[Use], edited: &mut Edited) {
-    for decided in moves {
-        let (from, to) = (decided.from.to_string(), decided.to.to_string());
-        for place in uses.iter().filter(|place| place.name == from && !is_inside(place)) {
-            let file = &place.at.file;
-            let known = edited.files.iter().position(|edit| edit.file == *file);
-            let current = match known.and_then(|index| edited.files.get(index)) {
-                Some(edit) => Some(edit.after.clone()),
-                None => loaded.snapshot.get(file).cloned().flatten().or_else(|| read(loaded, file)),
-            };
-            let Some(before) = current else { continue };
-            let Some(after) = with_port(&before, place, &from, &to) else { continue };
-            match known.and_then(|index| edited.files.get_mut(index)) {
-                Some(edit) => edit.after = after,
-                None => edited.files.push(FileEdit { file: file.clone(), before: Some(before), after }),
-            }
-        }
+/// Returns the places with the port that each would get.
+fn find(loaded: &LoadedProject, texts: &[(PathBuf, &[u8])], after: &Project) -> Vec<(Use, Port)> {
+    let before = loaded.instance.as_ref().map_or(&loaded.project, |instance| &instance.base.project);
+    let skip = literals(after);
+    let mut found: Vec<(Use, Port)> = Vec::new();
+    for moved in moved(before, after) {
+        let variable = match &moved.mapping.lever {
+            Lever::Variable { name, .. } => Some(name.as_str()),
+            Lever::Literal { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
+        };
+        let uses = plan::uses(variable, moved.from, texts, &skip);
+        found.extend(uses.into_iter().filter(|found| !decides(after, found)).map(|found| (found, moved.to)));
     }
+    let place = |found: &Use| (found.at.file.clone(), found.at.line, found.at.column);
+    found.sort_by_key(|(found, _)| place(found));
+    found.dedup_by(|(one, _), (two, _)| one == two);
+    found
 }
 
-/// Tells whether the place is the command of a health check.
-fn is_inside(place: &Use) -> bool {
-    place.place == "test" && place.at.file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+fn moved<'a>(before: &'a Project, after: &'a Project) -> Vec<Moved<'a>> {
+    let first = |mapping: &Mapping| match mapping.published {
+        PublishedPort::Fixed(range) => Some(range.first()),
+        PublishedPort::AnyOf(_) | PublishedPort::Random => None,
+    };
+    let pairs = before.mappings.iter().zip(&after.mappings);
+    let moved = pairs.filter_map(|(mapping, after)| Some(Moved { mapping, from: first(mapping)?, to: first(after)? }));
+    moved.filter(|moved| moved.from != moved.to).collect()
 }
 
-fn read(loaded: &LoadedProject, file: &Path) -> Option<Vec<u8>> {
-    contents(&loaded.project.directory, file).ok().flatten()
+fn literals(project: &Project) -> Vec<(PathBuf, Range<usize>)> {
+    let levers = project.mappings.iter().map(|mapping| &mapping.lever);
+    let literals = levers.filter_map(|lever| match lever {
+        Lever::Literal { file, span } => Some((file.clone(), span.clone())),
+        Lever::Variable { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
+    });
+    literals.collect()
 }
 
-/// Returns the text with the port changed from the place on to the end of its line; `None` when the port is not there.
-fn with_port(text: &[u8], place: &Use, from: &str, to: &str) -> Option<Vec<u8>> {
-    let mut lines: Vec<Vec<u8>> = text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-    let line = lines.get_mut(place.at.line.checked_sub(1)?)?;
-    let starts = line.iter().enumerate().filter(|(_, byte)| **byte & 0xC0 != 0x80).map(|(at, _)| at);
-    let bom = usize::from(place.at.line == 1 && text.starts_with(b"\xef\xbb\xbf"));
-    let candidates = starts.skip(place.at.column.checked_sub(1)?).take(1 + bom);
-    let first =
-        candidates.into_iter().find(|at| line.get(*at..).is_some_and(|rest| rest.starts_with(from.as_bytes())))?;
-    let mut changed = line.get(..first)?.to_vec();
-    let mut rest = line.get(first..)?;
-    while let Some(byte) = rest.first() {
-        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
-        let alone = rest.starts_with(from.as_bytes()) && !digit(rest.get(from.len()));
-        let follows = changed.len() == first || changed.last() == Some(&b':');
-        if alone && follows {
-            changed.extend_from_slice(to.as_bytes());
-            rest = rest.get(from.len()..)?;
-        } else {
-            changed.push(*byte);
-            rest = rest.get(1..)?;
-        }
-    }
-    *line = changed;
-    Some(lines.concat())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::SourceSpot;
-
-    #[test]
-    fn the_port_changes_from_the_place_on_and_no_longer_number_does() {
-        let at = SourceSpot { file: "/p/.env".into(), line: 2, column: 23 };
-        let place = Use { at, name: "8000".into(), place: "CORS".into() };
-        let text = b"PORT=8000\nCORS=http://localhost:8000,http://h:8000,http://h:80001\n";
-        let after = with_port(text, &place, "8000", "8002");
-        let expected = b"PORT=8000
-CORS=http://localhost:8002,http://h:8002,http://h:80001
-";
-        assert_eq!(after.as_deref(), Some(&expected[..]));
-    }
+/// Tells whether a place is one that decides a port, and so no other place that names it.
+fn decides(project: &Project, found: &Use) -> bool {
+    project.mappings.iter().any(|mapping| {
+        let (source, at) = (&mapping.source, &found.at);
+        mapping.variable.as_ref() == Some(&found.name)
+            && (&source.file, source.line) == (&at.file, at.line)
+            && (source.column..=source.column + REFERENCE_LEAD).contains(&at.column)
+    })
 }

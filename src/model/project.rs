@@ -169,4 +169,7 @@ pub struct Use {
     pub name: String,
     /// The key or line in which it stands, without any value: values may be secrets.
     pub place: String,
+    /// Where the port stands in this value or line so that it could be changed with consent, in bytes of the file; empty
+    /// where a change is not safe.
+    pub spans: Vec<Range<usize>>,
 }

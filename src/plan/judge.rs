@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use crate::model::{
     Binding, BindingState, Container, ContainerState, Endpoint, Facts, Holder, HolderKind, Mapping, MappingId, Owner,
-    Port, ProbeOutcome, Project, Protocol, PublishedPort, Seen, Socket, SocketState,
+    Port, ProbeOutcome, Project, Promise, Protocol, PublishedPort, Seen, Socket, SocketState,
 };
 use crate::words::Message;
+use crate::words::instance::InstanceWords;
 use crate::words::plan::PlanWords;
 
 /// The judgement on a whole project.
@@ -135,6 +136,9 @@ pub(super) fn look(project: &Project, facts: &Facts, mapping: &Mapping, port: Po
     if let Some(verdict) = taken(project, facts, &wanted) {
         return verdict;
     }
+    if let Some(verdict) = promised(facts, mapping, port) {
+        return verdict;
+    }
     if let Some(range) = facts.excluded.iter().find(|range| range.contains(port)) {
         return Verdict::of(BindingState::Reserved, PlanWords::SystemExcludes { range: *range });
     }
@@ -184,6 +188,17 @@ fn taken(project: &Project, facts: &Facts, wanted: &[Endpoint]) -> Option<Verdic
         return Some(Verdict { state: BindingState::Conflict, holder: Some(holder), reason: Some(reason) });
     }
     refused_by_kernel(facts, wanted)
+}
+
+/// Finds another copy of the project that was given the port. Addresses are not told apart: copies are made to be
+/// reached beside each other.
+fn promised(facts: &Facts, mapping: &Mapping, port: Port) -> Option<Verdict> {
+    let holds = |promise: &&Promise| promise.protocol == mapping.protocol && promise.ports.contains(port);
+    let reason = match &facts.promised.iter().find(holds)?.instance {
+        Some(name) => InstanceWords::PromisedToInstance { name: name.clone() },
+        None => InstanceWords::PromisedToProject,
+    };
+    Some(Verdict { state: BindingState::Conflict, holder: None, reason: Some(reason.into()) })
 }
 
 /// Reads the answers of real binds, which see what no table shows.

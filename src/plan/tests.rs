@@ -78,6 +78,7 @@ fn facts() -> Facts {
         engine_is_privileged: true,
         probes: BTreeMap::new(),
         sticky: BTreeMap::new(),
+        promised: Vec::new(),
         own_pids: Vec::new(),
         unseen: Vec::new(),
     }

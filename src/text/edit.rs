@@ -3,8 +3,10 @@
 //! Every edit is proved three ways: the events of the YAML parser differ in the edited scalars alone, a second parser
 //! of another descent agrees, and the project as compose renders it differs in the moved ports and in nothing else.
 
+mod naming;
 mod overriding;
 mod proof;
+mod respell;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +15,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use granit_parser::ScalarStyle;
+pub use naming::{fixed_names, rename_containers, renders_alike};
+pub use respell::{respell_compose, spliced};
 
 use super::dotenv;
 use super::project::{Analysis, Handle, Look, Request, Snapshot, analyse, is_sexagesimal};

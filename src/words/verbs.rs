@@ -36,8 +36,6 @@ catalogue! {
             "{service}: {from} → {to} ({holder} holds {held})", "{service}：{from} → {to}（{held} 被 {holder} 占用）";
         OtherPlaces { count: usize } => "other places that name a moved port or its variable, not changed ({count}):",
             "还有 {count} 处提到被移动的端口或其变量，不会修改：";
-        OtherPlacesFollow { count: usize } => "other places that name a moved port or its variable, changed with it where they name the port ({count}):",
-            "还有 {count} 处提到被移动的端口或其变量，其中写有端口的会一并修改：";
         OtherPlace { file: String, line: usize, name: String, place: String } => "  {file}:{line}: {name} ({place})", "  {file}:{line}：{name}（{place}）";
         DryRun => "dry run: nothing was changed", "演练：没有任何更改";
         UndoWith { id: String } => "`portwright undo` puts the files back (change {id})", "`portwright undo` 可恢复文件（变更 {id}）";

@@ -13,7 +13,10 @@ mod docker_fake;
 mod docs;
 mod dotenv_corpus;
 mod host;
+mod instance;
 mod quick_start;
+#[cfg(unix)]
+mod ripple;
 mod scan;
 mod server;
 mod support;
