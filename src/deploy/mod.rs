@@ -142,9 +142,28 @@ pub async fn quick_start(
         let runtime = launch::foreseen(order, &planned, observed.engine, natively, audience).await;
         return Ok(report(planned, runtime, true));
     }
-    if !loaded.fresh.is_empty() {
-        disk::create_private_folder(&loaded.project.directory)?;
+    let directory = loaded.project.directory.clone();
+    let is_made = !loaded.fresh.is_empty() && !directory.exists();
+    if is_made {
+        disk::create_private_folder(&directory)?;
     }
+    let result = locked(order, layout, dirs, interrupt, audience, &loaded).await;
+    if is_made && result.is_err() {
+        // Only an empty folder goes: what was written stays for `undo`.
+        let _ = std::fs::remove_dir(&directory);
+    }
+    result
+}
+
+/// Carries a run out under the lock of its project.
+async fn locked(
+    order: &Order,
+    layout: &Layout,
+    dirs: &Dirs,
+    interrupt: &Interrupt,
+    audience: &mut dyn Audience,
+    loaded: &LoadedProject,
+) -> Result<Report> {
     let state = loaded.open_state(dirs)?;
     let lock = lock(&state, "quick-start", audience)?;
     if let Some(recovered) = state.recover(&lock)? {
