@@ -9,6 +9,10 @@ mod docker_engine;
 mod docker_fake;
 mod dotenv_corpus;
 mod host;
+#[cfg(unix)]
+mod launch;
+#[cfg(unix)]
+mod launches;
 mod quick_start;
 mod scan;
 mod server;
