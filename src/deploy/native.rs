@@ -139,7 +139,7 @@ pub(super) async fn start(folder: &Path, spec: &Spec) -> Result<Record> {
     let mut child = command.spawn().map_err(|error| failed(&error))?;
     let deadline = Instant::now() + START_PATIENCE;
     while Instant::now() < deadline {
-        if let Some(record) = record(folder).filter(|record| record.server.is_some()) {
+        if let Some(record) = record(folder) {
             return Ok(record);
         }
         if matches!(child.try_wait(), Ok(Some(_))) {

@@ -14,6 +14,10 @@ mod docs;
 mod dotenv_corpus;
 mod host;
 mod instance;
+#[cfg(unix)]
+mod launch;
+#[cfg(unix)]
+mod launches;
 mod quick_start;
 #[cfg(unix)]
 mod ripple;

@@ -1,0 +1,250 @@
+//! Launches of the real program that leave nothing behind: processes, containers, volumes and images go with the value.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use expectrl::process::unix::WaitStatus;
+use expectrl::session::{OsSession, Session};
+use expectrl::{Eof, Expect as _};
+use serde_json::Value;
+
+use crate::support::{Answer, Sandbox, free_block};
+
+/// How long anything may take on a machine that compiles beside the test.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what} did not come true");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Runs docker and returns what it printed.
+#[track_caller]
+pub(crate) fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().expect("docker runs");
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The images that tests made, with the number of sandboxes that are still in use.
+static IMAGES: Mutex<(usize, Vec<String>)> = Mutex::new((0, Vec::new()));
+
+/// A sandbox whose launches end with it.
+pub(crate) struct Launches {
+    pub(crate) sandbox: Sandbox,
+    /// The first of a hundred ports for this test.
+    pub(crate) first: u16,
+}
+
+impl Launches {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        IMAGES.lock().expect("no panic while it is held").0 += 1;
+        Self { sandbox: Sandbox::new(files), first: free_block(100) }
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.sandbox.project().parent().expect("a root").to_owned()
+    }
+
+    /// Makes another project beside the first, with the same home.
+    pub(crate) fn other(&self, name: &str) -> PathBuf {
+        let path = self.root().join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        path
+    }
+
+    /// The program, about to run for the project, which is named: an empty directory would not be taken otherwise.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let directory = self.sandbox.project().display().to_string();
+        self.sandbox.command(&[&["-C", directory.as_str()], arguments].concat())
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
+        self.note_image(self.command(arguments).output().expect("the program runs").into())
+    }
+
+    fn note_image(&self, answer: Answer) -> Answer {
+        let document: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
+        if let Some(image) = document["launched"]["image"].as_str() {
+            let mut images = IMAGES.lock().expect("no panic while it is held");
+            if !images.1.iter().any(|known| known == image) {
+                images.1.push(image.to_owned());
+            }
+        }
+        answer
+    }
+
+    /// `quick-start --yes --json` of the bundled server on ports of this test.
+    pub(crate) fn quick_start(&self, more: &[&str]) -> Answer {
+        let (api, range) = (format!("API_PORT={}", self.first), format!("tunnel:10000={}", self.first + 50));
+        self.run(&[&["quick-start", "--yes", "--json", "--port", &api, "--port", &range], more].concat())
+    }
+
+    /// The same in a terminal, where it may ask.
+    pub(crate) fn in_terminal(&self, arguments: &[&str]) -> Terminal {
+        let mut command = self.command(arguments);
+        command.env("TERM", "xterm");
+        let mut session = Session::spawn(command).expect("a pseudo-terminal");
+        session.set_expect_timeout(Some(DEADLINE));
+        Terminal(session)
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        self.run(&["status", "--json"]).expect_code(0).json()["services"].clone()
+    }
+
+    /// The processes whose command line names this sandbox.
+    pub(crate) fn processes(&self, word: &str) -> Vec<u32> {
+        let root = self.root().display().to_string();
+        let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains(&root) && line.contains(word) && line.contains("portwright")
+        })
+        .collect()
+    }
+
+    /// The containers of this sandbox's projects, ours and compose's.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let root = self.root().display().to_string();
+        let format = "{{.ID}} {{.Label \"dev.portwright.directory\"}} \
+            {{.Label \"com.docker.compose.project.working_dir\"}}";
+        let Ok(output) = Command::new("docker").args(["ps", "-a", "--no-trunc", "--format", format]).output() else {
+            return Vec::new();
+        };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines = text.lines().filter(|line| line.contains(&root));
+        lines.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
+    }
+
+    fn labelled(&self, kind: &str, label: &str) -> Vec<String> {
+        let format = format!("{{{{.Name}}}} {{{{.Label \"{label}\"}}}}");
+        let Ok(output) = Command::new("docker").args([kind, "ls", "--format", &format]).output() else {
+            return Vec::new();
+        };
+        let root = self.root().display().to_string();
+        let name = root.rsplit('/').next().unwrap_or_default().to_lowercase();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines = text.lines().filter(|line| line.contains(&root) || line.contains(&name));
+        lines.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
+    }
+
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        self.labelled("volume", "dev.portwright.directory")
+    }
+}
+
+impl Drop for Launches {
+    fn drop(&mut self) {
+        let quietly = |program: &str, arguments: &[&str]| {
+            let _ = Command::new(program).args(arguments).output();
+        };
+        for word in ["supervise", "tunnel server", "quick-start"] {
+            for pid in self.processes(word) {
+                quietly("kill", &["-9", &pid.to_string()]);
+            }
+        }
+        for container in self.containers() {
+            quietly("docker", &["rm", "-f", "-v", &container]);
+        }
+        for volume in self.volumes() {
+            quietly("docker", &["volume", "rm", &volume]);
+        }
+        for network in self.labelled("network", "com.docker.compose.project") {
+            quietly("docker", &["network", "rm", &network]);
+        }
+        let Ok(mut images) = IMAGES.lock() else { return };
+        images.0 -= 1;
+        if images.0 == 0 {
+            for image in std::mem::take(&mut images.1) {
+                quietly("docker", &["image", "rm", &image]);
+            }
+        }
+    }
+}
+
+/// Says which executable becomes the image, once a launch has made it.
+#[track_caller]
+pub(crate) fn image_of(answer: &Value) -> String {
+    answer["launched"]["image"].as_str().expect("an image").to_owned()
+}
+
+/// One HTTP request; the status and the body, or `None` when nobody answers.
+pub(crate) fn http(port: u16, request: &str) -> Option<(u16, String)> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let status = text.split(' ').nth(1)?.parse().ok()?;
+    Some((status, text.split_once("\r\n\r\n")?.1.to_owned()))
+}
+
+pub(crate) fn healthy(port: u16) -> bool {
+    let request = format!("GET /health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    http(port, &request).is_some_and(|(status, body)| status == 200 && body.contains("\"status\":\"ok\""))
+}
+
+/// Reads a value of a `.env` file.
+pub(crate) fn env_value(directory: &Path, name: &str) -> String {
+    let text = std::fs::read_to_string(directory.join(".env")).expect("a .env file");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+}
+
+pub(crate) fn alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[track_caller]
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([name, &pid.to_string()]).status().expect("kill runs");
+    assert!(status.success(), "kill {name} {pid}");
+}
+
+/// The program in a pseudo-terminal.
+pub(crate) struct Terminal(OsSession);
+
+impl Terminal {
+    #[track_caller]
+    pub(crate) fn sees(&mut self, text: &str) -> &mut Self {
+        self.0.expect(text).unwrap_or_else(|error| panic!("{text:?} did not appear: {error}"));
+        self
+    }
+
+    pub(crate) fn types(&mut self, keys: &str) -> &mut Self {
+        self.0.send(keys).expect("the terminal takes keys");
+        self
+    }
+
+    pub(crate) fn is_sent(&mut self, name: &str) -> &mut Self {
+        let pid = self.0.get_process().pid().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill runs").success());
+        self
+    }
+
+    /// Waits for the end; returns what was shown since the last look.
+    #[track_caller]
+    pub(crate) fn ends_with(&mut self, code: i32) -> String {
+        let rest = self.0.expect(Eof).expect("the end");
+        let shown = String::from_utf8_lossy(rest.as_bytes()).into_owned();
+        match self.0.get_process().wait().expect("an exit status") {
+            WaitStatus::Exited(_, seen) => assert_eq!(seen, code, "{shown}"),
+            other => panic!("ended with {other:?}: {shown}"),
+        }
+        shown
+    }
+}
