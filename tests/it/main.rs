@@ -14,8 +14,10 @@ mod docs;
 mod dotenv_corpus;
 mod host;
 mod instance;
+#[cfg(test)]
 #[cfg(unix)]
 mod launch;
+#[cfg(test)]
 #[cfg(unix)]
 mod launches;
 mod quick_start;
