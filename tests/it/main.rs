@@ -29,3 +29,6 @@ mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
+#[cfg(test)]
+#[cfg(unix)]
+mod wizard;
