@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::support::{Answer, Sandbox, free_block};
 
 /// How long anything may take on a machine that compiles beside the test.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Waits until `condition` holds.
 #[track_caller]
@@ -64,15 +64,18 @@ impl Launches {
 
     /// The program, about to run for the project, which is named: an empty directory would not be taken otherwise.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        if arguments.contains(&"-C") {
+            return self.sandbox.command(arguments);
+        }
         let directory = self.sandbox.project().display().to_string();
         self.sandbox.command(&[&["-C", directory.as_str()], arguments].concat())
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
-        self.note_image(self.command(arguments).output().expect("the program runs").into())
+        Self::note_image(self.command(arguments).output().expect("the program runs").into())
     }
 
-    fn note_image(&self, answer: Answer) -> Answer {
+    fn note_image(answer: Answer) -> Answer {
         let document: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
         if let Some(image) = document["launched"]["image"].as_str() {
             let mut images = IMAGES.lock().expect("no panic while it is held");
@@ -92,7 +95,7 @@ impl Launches {
     /// The same in a terminal, where it may ask.
     pub(crate) fn in_terminal(&self, arguments: &[&str]) -> Terminal {
         let mut command = self.command(arguments);
-        command.env("TERM", "xterm");
+        command.env("TERM", "xterm").stdin(Stdio::inherit());
         let mut session = Session::spawn(command).expect("a pseudo-terminal");
         session.set_expect_timeout(Some(DEADLINE));
         Terminal(session)

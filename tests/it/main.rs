@@ -19,6 +19,9 @@ mod instance;
 mod launch;
 #[cfg(test)]
 #[cfg(unix)]
+mod launch_compose;
+#[cfg(test)]
+#[cfg(unix)]
 mod launches;
 mod quick_start;
 #[cfg(unix)]
