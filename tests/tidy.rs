@@ -250,3 +250,27 @@ fn texts_for_people_live_in_the_catalogue() {
     }
     fail_with(&broken);
 }
+
+/// A message that nobody says is dead: each entry of the catalogue is named somewhere outside of it.
+#[test]
+fn every_message_of_the_catalogue_is_said_somewhere() {
+    let files = sources("src");
+    let said: String = files.iter().filter(|(path, _)| room(path) != "words").map(|(_, text)| text.as_str()).collect();
+    let within: Vec<_> = files.iter().filter(|(path, _)| room(path) == "words").collect();
+    let mut broken = Vec::new();
+    for (path, text) in &within {
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.starts_with("        ")) {
+            let name: String = line.trim_start().chars().take_while(char::is_ascii_alphanumeric).collect();
+            let is_entry = name.starts_with(|first: char| first.is_ascii_uppercase())
+                && (line.contains("=>") || line.trim_end().ends_with('{') || line.contains(" { "))
+                && !line.contains("::")
+                && line.chars().nth(8).is_some_and(|first| first.is_ascii_uppercase());
+            let path_of = format!("::{name}");
+            let is_said = said.contains(&path_of) || within.iter().any(|(_, other)| other.contains(&path_of));
+            if is_entry && !is_said && !said.contains(&format!("{name},")) {
+                broken.push(format!("{path}:{}: nobody says {name}", index + 1));
+            }
+        }
+    }
+    fail_with(&broken);
+}

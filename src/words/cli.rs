@@ -55,7 +55,6 @@ usage: {usage}", "{hint}
         Panicked => "something happened that cannot happen", "发生了不应发生的情况";
         ReportThis => "this is a fault of portwright; please report it with the command that you ran",
             "这是 portwright 的缺陷，请附上所运行的命令进行反馈";
-        VerbNotReady { verb: String } => "`{verb}` is not part of this build", "此版本不包含 `{verb}`";
 
         ServiceColumn => "SERVICE", "服务";
         PublishedColumn => "PUBLISHED", "发布端口";

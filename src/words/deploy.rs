@@ -54,7 +54,6 @@ catalogue! {
         HintRipple => "`--ripple` changes the addresses among them too", "`--ripple` 会一并修改其中的访问地址";
 
         NotLaunched => "the files are ready; nothing was started", "文件已准备好；没有启动任何服务";
-        Unchanged { name: String } => "{name} runs already and is unchanged", "{name} 已在运行且没有变化";
         Started { name: String } => "{name} is running", "{name} 正在运行";
         Healthy { seconds: String } => "healthy after {seconds} s", "{seconds} 秒后健康";
         Unhealthy { name: String, why: Box<Message> } => "{name} was started but does not answer: {why}", "{name} 已启动但没有响应：{why}";
@@ -75,7 +74,6 @@ catalogue! {
         Declined => "declined; nothing was changed", "已取消；没有任何更改";
         NothingLaunched { directory: String } => "nothing was launched for {directory}", "没有为 {directory} 启动过服务";
         HintNothingLaunched => "start it with `portwright quick-start`", "用 `portwright quick-start` 启动";
-        Stopped { name: String } => "{name} is stopped and removed", "{name} 已停止并移除";
         NothingRuns => "nothing runs", "没有正在运行的服务";
         KeptRunning { name: String } => "{name} still runs, with the ports that it was started with; stop it with `portwright down`",
             "{name} 仍以启动时的端口运行；可用 `portwright down` 停止";

@@ -48,9 +48,6 @@ catalogue! {
         WarnHostNetwork { service: String } =>
             "service {service} uses the host's network: the engine ignores its published ports",
             "服务 {service} 使用主机网络：容器引擎会忽略它声明的端口";
-        WarnPublic { service: String, port: Port } =>
-            "{service} publishes port {port} on every address of this host; the engine's rules pass before ufw and firewalld",
-            "{service} 在本机所有地址上发布端口 {port}；引擎的规则先于 ufw 和 firewalld 生效";
 
         NoSuchName { name: String, known: String } => "--port {name}: no variable, service or service:port of that name publishes a port (known: {known})",
             "--port {name}：没有发布端口的同名变量、服务或 服务:端口（可用的有：{known}）";
