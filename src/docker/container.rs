@@ -251,7 +251,7 @@ impl Engine {
     pub(super) async fn owned(&self, name: &str) -> Result<Found> {
         let named = name.to_owned();
         match self.find(name).await? {
-            None => Err(Error::new(ErrorKind::Refused, DockerWords::NoContainer { name: named })),
+            None => Err(no_container(name)),
             Some(details) => Found::read(&details)
                 .ok_or_else(|| Error::new(ErrorKind::Refused, DockerWords::NotOurs { name: named })),
         }
@@ -428,6 +428,10 @@ impl Engine {
             }
         }
     }
+}
+
+pub(super) fn no_container(name: &str) -> Error {
+    Error::new(ErrorKind::Refused, DockerWords::NoContainer { name: name.to_owned() })
 }
 
 fn parked_name(name: &str) -> String {

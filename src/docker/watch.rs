@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::LABEL_DIRECTORY;
+use super::container::no_container;
 use super::engine::{CALL_DEADLINE, Engine, EngineKind};
 use super::failure::{Failure, clip};
 use super::ports::{name, published_now};
@@ -125,7 +126,7 @@ impl Engine {
         lines.iter().skip(lines.len().saturating_sub(LAST_LINES)).map(|line| clip(line)).collect()
     }
 
-    /// Gives the log of a container of ours to `sink`, piece by piece, from `tail` lines before its end; with `follow`
+    /// Gives the log of a container, ours or not, to `sink`, piece by piece, from `tail` lines before its end; with `follow`
     /// until the container stops or `sink` breaks.
     pub async fn logs(
         &self,
@@ -134,8 +135,8 @@ impl Engine {
         tail: usize,
         sink: &mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send),
     ) -> Result<()> {
-        let found = self.owned(name).await?;
-        self.stream_logs(&found.id, follow, tail, sink).await
+        let id = self.find(name).await?.and_then(|details| details.id).ok_or_else(|| no_container(name))?;
+        self.stream_logs(&id, follow, tail, sink).await
     }
 
     async fn stream_logs(

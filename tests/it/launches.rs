@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::support::{Answer, Sandbox, free_block};
 
 /// How long anything may take on a machine that compiles beside the test.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Waits until `condition` holds.
 #[track_caller]
@@ -64,22 +64,16 @@ impl Launches {
 
     /// The program, about to run for the project, which is named: an empty directory would not be taken otherwise.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        if arguments.contains(&"-C") {
+            return self.sandbox.command(arguments);
+        }
         let directory = self.sandbox.project().display().to_string();
         self.sandbox.command(&[&["-C", directory.as_str()], arguments].concat())
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
-        self.note_image(self.command(arguments).output().expect("the program runs").into())
-    }
-
-    fn note_image(&self, answer: Answer) -> Answer {
-        let document: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
-        if let Some(image) = document["launched"]["image"].as_str() {
-            let mut images = IMAGES.lock().expect("no panic while it is held");
-            if !images.1.iter().any(|known| known == image) {
-                images.1.push(image.to_owned());
-            }
-        }
+        let answer = self.command(arguments).output().expect("the program runs").into();
+        note_image(&answer);
         answer
     }
 
@@ -92,14 +86,14 @@ impl Launches {
     /// The same in a terminal, where it may ask.
     pub(crate) fn in_terminal(&self, arguments: &[&str]) -> Terminal {
         let mut command = self.command(arguments);
-        command.env("TERM", "xterm");
+        command.env("TERM", "xterm").stdin(Stdio::inherit());
         let mut session = Session::spawn(command).expect("a pseudo-terminal");
         session.set_expect_timeout(Some(DEADLINE));
         Terminal(session)
     }
 
     pub(crate) fn status(&self) -> Value {
-        self.run(&["status", "--json"]).expect_code(0).json()["services"].clone()
+        at(&self.run(&["status", "--json"]).expect_code(0).json(), "/services").clone()
     }
 
     /// The processes whose command line names this sandbox.
@@ -134,7 +128,8 @@ impl Launches {
             return Vec::new();
         };
         let root = self.root().display().to_string();
-        let name = root.rsplit('/').next().unwrap_or_default().to_lowercase();
+        // As compose makes a project's name of it.
+        let name = root.rsplit('/').next().unwrap_or_default().to_lowercase().replace('-', "");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let lines = text.lines().filter(|line| line.contains(&root) || line.contains(&name));
         lines.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
@@ -174,10 +169,26 @@ impl Drop for Launches {
     }
 }
 
-/// Says which executable becomes the image, once a launch has made it.
+fn note_image(answer: &Answer) {
+    let document: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
+    if let Some(image) = document.pointer("/launched/image").and_then(Value::as_str) {
+        let mut images = IMAGES.lock().expect("no panic while it is held");
+        if !images.1.iter().any(|known| known == image) {
+            images.1.push(image.to_owned());
+        }
+    }
+}
+
+/// Reads a field of a document.
+#[track_caller]
+pub(crate) fn at<'document>(document: &'document Value, pointer: &str) -> &'document Value {
+    document.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {document}"))
+}
+
+/// Names the image that a launch made of this executable.
 #[track_caller]
 pub(crate) fn image_of(answer: &Value) -> String {
-    answer["launched"]["image"].as_str().expect("an image").to_owned()
+    at(answer, "/launched/image").as_str().expect("an image").to_owned()
 }
 
 /// One HTTP request; the status and the body, or `None` when nobody answers.

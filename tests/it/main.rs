@@ -12,6 +12,8 @@ mod host;
 #[cfg(unix)]
 mod launch;
 #[cfg(unix)]
+mod launch_compose;
+#[cfg(unix)]
 mod launches;
 mod quick_start;
 mod scan;
