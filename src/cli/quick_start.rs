@@ -13,9 +13,10 @@ use super::prompt::{Answer, ConflictQuestion, Person, Prompter};
 use super::{Ending, Environment, Talk, diff, runtime, table, wishes};
 use crate::deploy::{self, Audience, Order, Planned, Report};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Binding, Mapping, MappingId, Port, Project};
+use crate::model::{Binding, Mapping, MappingId, Move, Port, PortRange, Project, Use};
 use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::deploy::DeployWords;
+use crate::words::instance::InstanceWords;
 use crate::words::plan::PlanWords;
 use crate::words::verbs::VerbWords;
 use crate::words::{Message, Say};
@@ -39,6 +40,7 @@ pub(super) fn run(
         person: Person::new(talk, &interrupt),
         progress: Progress::new(talk),
         consented: typed.yes || matches!(typed.on_conflict, Some(OnConflict::Auto)),
+        launches: order.launch,
         decided: None,
     };
     let layout = wishes::layout(&dirs, order.bind);
@@ -48,18 +50,24 @@ pub(super) fn run(
     if talk.json {
         talk.json(&document(&report))?;
     } else {
-        conclude(&report, talk)?;
+        conclude(&report, typed.project.instance.as_deref(), talk)?;
     }
     Ok(Ending::Done)
 }
 
 fn order(arguments: &Arguments, typed: &QuickStartArgs, talk: &Talk, environment: &Environment) -> Result<Order> {
+    let is_copy = typed.project.instance.is_some();
+    if is_copy && typed.override_file {
+        return Err(Error::new(ErrorKind::Usage, InstanceWords::NoOverride).hint(InstanceWords::HintNoOverride));
+    }
     let policy = match (typed.on_conflict, typed.yes) {
         (Some(OnConflict::Ask), _) if !talk.can_ask() => {
             return Err(Error::new(ErrorKind::Usage, VerbWords::NobodyToAsk).hint(VerbWords::HintNobodyToAsk));
         }
         (Some(OnConflict::Ask), _) => Policy::Ask,
         (Some(OnConflict::Auto), _) | (None, true) => Policy::Auto,
+        // Who asks for a copy asks for ports of its own.
+        (None, false) if is_copy => Policy::Auto,
         (Some(OnConflict::Keep), _) => Policy::Keep,
         (None, false) if talk.can_ask() => Policy::Ask,
         (Some(OnConflict::Fail), _) | (None, false) => Policy::Fail,
@@ -88,6 +96,8 @@ struct Wizard<'a> {
     person: Person<'a>,
     progress: Progress,
     consented: bool,
+    /// Whether something is started after the files are written.
+    launches: bool,
     /// The answer that a person gave for all conflicts that follow.
     decided: Option<Decision>,
 }
@@ -101,23 +111,56 @@ impl Wizard<'_> {
     fn show_plan(&self, planned: &Planned) {
         let project = &planned.loaded.project;
         self.table(project, &planned.ports.bindings);
-        for decided in &planned.ports.moves {
-            self.talk.say(moved(project, &planned.ports.bindings, decided.mappings.first().copied(), decided.to));
-        }
+        let moves = planned.ports.moves.iter();
+        moves
+            .filter_map(|decided| moved(project, &planned.ports.bindings, decided))
+            .for_each(|words| self.talk.say(words));
         let shown = shown_variables(planned);
-        for edit in &planned.edits {
+        if let Some(instance) = &planned.loaded.instance {
+            let (name, folder) = (instance.name.clone(), instance.folder.display().to_string());
+            self.talk.note(InstanceWords::Files { name, folder });
+        }
+        for edit in &planned.shown {
             self.talk.show(&diff::unified(edit, &project.directory, &shown, self.talk.lang, self.talk.err));
         }
-        if !planned.uses.is_empty() {
-            self.talk.note(VerbWords::OtherPlaces { count: planned.uses.len() });
-            for found in &planned.uses {
+        if planned.rippled && !planned.ripple.is_empty() {
+            self.talk.note(DeployWords::RippleShown { count: planned.ripple.len() });
+            self.show_ripple(planned);
+        }
+        let left: Vec<_> = planned.uses.iter().filter(|found| !is_rippled(planned, found)).collect();
+        if !left.is_empty() {
+            self.talk.note(VerbWords::OtherPlaces { count: left.len() });
+            for found in left {
                 let file = diff::relative(&found.at.file, &project.directory);
                 let (line, name, place) = (found.at.line, found.name.clone(), found.place.clone());
                 self.talk.say(VerbWords::OtherPlace { file, line, name, place });
             }
         }
+        if !planned.rippled && !planned.ripple.is_empty() && !self.may_ask() {
+            self.talk.hint(DeployWords::HintRipple);
+        }
         planned.warnings.iter().for_each(|warning| self.talk.warn(warning.clone()));
     }
+}
+
+impl Wizard<'_> {
+    fn may_ask(&self) -> bool {
+        !self.consented && self.talk.can_ask()
+    }
+
+    fn show_ripple(&self, planned: &Planned) {
+        let (directory, shown) = (&planned.loaded.project.directory, shown_variables(planned));
+        for edit in &planned.ripple {
+            self.talk.show(&diff::unified(edit, directory, &shown, self.talk.lang, self.talk.err));
+        }
+    }
+}
+
+/// Tells whether a place is among those that change.
+fn is_rippled(planned: &Planned, found: &Use) -> bool {
+    let is_copied = planned.loaded.instance.is_some() && planned.loaded.snapshot.contains_key(&found.at.file);
+    let in_files = planned.ripple.iter().any(|edit| edit.file == found.at.file);
+    planned.rippled && !found.spans.is_empty() && (in_files || is_copied)
 }
 
 impl Audience for Wizard<'_> {
@@ -177,8 +220,18 @@ impl Audience for Wizard<'_> {
         self.show_plan(planned);
     }
 
+    fn ripple(&mut self, planned: &Planned) -> Result<bool> {
+        if !self.may_ask() {
+            return Ok(false);
+        }
+        self.talk.note(DeployWords::RippleOffered { count: planned.ripple.len() });
+        self.show_ripple(planned);
+        self.person.confirm(&DeployWords::AskRipple.into(), false)
+    }
+
     fn consent(&mut self, planned: &Planned) -> Result<bool> {
-        if self.consented {
+        let nothing_to_do = planned.edits.is_empty() && !self.launches;
+        if self.consented || (nothing_to_do && self.talk.can_ask()) {
             return Ok(true);
         }
         if !self.talk.can_ask() {
@@ -198,19 +251,20 @@ fn shown_variables(planned: &Planned) -> Vec<String> {
     planned.loaded.project.mappings.iter().filter_map(|mapping| mapping.variable.clone()).collect()
 }
 
-fn moved(project: &Project, bindings: &[Binding], lead: Option<MappingId>, to: Port) -> Message {
-    let found = lead.and_then(|lead| {
-        let mapping = project.mappings.get(lead.0)?;
-        let binding = bindings.iter().find(|binding| binding.mapping == lead && binding.state.blocks());
-        let binding = binding.or_else(|| bindings.iter().find(|binding| binding.mapping == lead))?;
-        Some((mapping, binding))
-    });
-    let Some((mapping, binding)) = found else { return PlanWords::HeldByUnknown.into() };
-    let (service, from) = (mapping.service.clone(), binding.port.unwrap_or(to));
-    match &binding.holder {
-        Some(holder) => VerbWords::MovedFromHolder { service, from, to, holder: holder.clone() }.into(),
+/// Says a move as `old → new (who holds the old one)`.
+fn moved(project: &Project, bindings: &[Binding], decided: &Move) -> Option<Message> {
+    let lead = *decided.mappings.first()?;
+    let mapping = project.mappings.get(lead.0)?;
+    let count = mapping.published.range().map_or(1, PortRange::count);
+    let block = |first: Port| first.checked_add(count - 1).and_then(|last| PortRange::new(first, last));
+    let (service, from, to) = (mapping.service.clone(), block(decided.from)?, block(decided.to)?);
+    let mut own = bindings.iter().filter(|binding| decided.mappings.contains(&binding.mapping));
+    let held =
+        own.find_map(|binding| Some((binding.port?, binding.holder.clone().filter(|_| binding.state.blocks())?)));
+    Some(match held {
+        Some((held, holder)) => VerbWords::MovedFromHolder { service, from, to, held, holder }.into(),
         None => VerbWords::Moved { service, from, to }.into(),
-    }
+    })
 }
 
 fn question(project: &Project, ports: &PortPlan, lead: MappingId) -> Option<ConflictQuestion> {
@@ -229,13 +283,18 @@ fn question(project: &Project, ports: &PortPlan, lead: MappingId) -> Option<Conf
     })
 }
 
-fn conclude(report: &Report, talk: &Talk) -> Result<()> {
+fn conclude(report: &Report, instance: Option<&str>, talk: &Talk) -> Result<()> {
+    let instance = instance.map(str::to_owned);
     if report.dry_run {
         talk.note(VerbWords::DryRun);
         return Ok(());
     }
     if let Some(id) = &report.undo_id {
-        talk.note(VerbWords::UndoWith { id: id.clone() });
+        let id = id.clone();
+        match instance.clone() {
+            Some(name) => talk.note(InstanceWords::UndoWith { name, id }),
+            None => talk.note(VerbWords::UndoWith { id }),
+        }
     }
     let Some(launched) = &report.launched else {
         talk.note(DeployWords::NotLaunched);
@@ -245,7 +304,10 @@ fn conclude(report: &Report, talk: &Talk) -> Result<()> {
     for url in &report.urls {
         talk.data(&VerbWords::Address { name: url.name.clone(), url: url.url.clone() }.say(talk.lang))?;
     }
-    talk.hint(VerbWords::HintAfterStart);
+    match instance {
+        Some(name) => talk.hint(InstanceWords::HintAfterStart { name }),
+        None => talk.hint(VerbWords::HintAfterStart),
+    }
     Ok(())
 }
 
@@ -255,7 +317,8 @@ fn document(report: &Report) -> QuickStartDocument {
     let runtime = report.runtime.map_or("none", deploy::Runtime::name);
     let mut document = QuickStartDocument::new(&project.directory, runtime, &rows);
     let shown = shown_variables(&report.planned);
-    let edits = report.planned.edits.iter();
+    let ripple = report.planned.ripple.iter().filter(|_| report.planned.rippled);
+    let edits = report.planned.shown.iter().chain(ripple);
     document.changes = edits.flat_map(|edit| ChangeView::of(edit, &project.directory, &shown)).collect();
     document.launched = report.launched.as_ref().map(|launched| LaunchedView {
         name: launched.name.clone(),

@@ -198,8 +198,11 @@ pub fn github_output(project: &Project) -> String {
             continue;
         }
         seen.push(&mapping.service);
-        let name: String =
-            mapping.service.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+        let name: String = mapping
+            .service
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' })
+            .collect();
         let _ = writeln!(text, "port_{name}={}", range.first());
     }
     text
@@ -230,6 +233,7 @@ mod tests {
             services: vec![ProjectService { name: "web & co".to_owned(), container_name: None, host_network: false }],
             mappings: vec![mapping],
             warnings: Vec::new(),
+            edit_warnings: Vec::new(),
         }
     }
 

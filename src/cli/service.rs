@@ -12,7 +12,7 @@ use super::prompt::{Person, Prompter};
 use super::table::{Cell, table};
 use super::{Ending, Environment, Talk, runtime, wishes};
 use crate::deploy::{self, LoadedProject, LogWishes, ProjectOrder, ServiceState};
-use crate::disk::{Dirs, ProjectState};
+use crate::disk::Dirs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::words::verbs::VerbWords;
 
@@ -49,7 +49,7 @@ pub(super) fn status(
     environment: &Environment,
 ) -> Result<Ending> {
     let found = find(arguments, &typed.project, environment)?;
-    let state = ProjectState::existing(&found.dirs, &found.loaded.project.directory)?;
+    let state = found.loaded.state(&found.dirs)?;
     let services = runtime::block_on(deploy::status(&found.order, &found.loaded, state.as_ref()))??;
     if talk.json {
         talk.json(&StatusDocument::new(services.iter().map(view).collect()))?;
@@ -102,7 +102,7 @@ pub(super) fn logs(arguments: &Arguments, typed: &LogsArgs, talk: &Talk, environ
         return Err(Error::new(ErrorKind::Usage, VerbWords::LogsJson));
     }
     let found = find(arguments, &typed.project, environment)?;
-    let state = ProjectState::existing(&found.dirs, &found.loaded.project.directory)?;
+    let state = found.loaded.state(&found.dirs)?;
     let wishes = LogWishes {
         service: typed.service.clone(),
         follow: typed.follow,
@@ -140,7 +140,7 @@ pub(super) fn down(arguments: &Arguments, typed: &DownArgs, talk: &Talk, environ
             return Ok(Ending::Judged(ErrorKind::Interrupted));
         }
     }
-    let state = ProjectState::open(dirs, &loaded.project.directory)?;
+    let state = loaded.open_state(dirs)?;
     let mut note = |note: crate::words::Message| talk.note(note);
     let lock = deploy::take_lock(&state, "down", &mut note)?;
     let stopped = runtime::block_on(deploy::down(order, loaded, &state, &lock, &mut note))??;

@@ -38,8 +38,12 @@ pub(super) fn run(arguments: &Arguments, typed: &UndoArgs, talk: &Talk, environm
     let dirs = wishes::dirs(environment)?;
     // A project whose files are gone or broken can be undone all the same.
     let loaded = deploy::find(&order, &wishes::bundled_directory(&dirs)).ok();
-    let directory = loaded.as_ref().map_or(&order.directory, |loaded| &loaded.project.directory);
-    let Some(state) = ProjectState::existing(&dirs, directory)? else { return nothing(talk) };
+    let state = match &loaded {
+        Some(loaded) => loaded.state(&dirs)?,
+        None if deploy::home(&order).is_dir() => ProjectState::existing(&dirs, &deploy::home(&order))?,
+        None => None,
+    };
+    let Some(state) = state else { return nothing(talk) };
     let interrupt = Interrupt::install();
     let mut note = |note: crate::words::Message| talk.note(note);
     let lock = deploy::take_lock(&state, "undo", &mut note)?;

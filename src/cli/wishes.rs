@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::Environment;
-use super::args::{Arguments, ProjectArgs, RuntimeChoice};
-use crate::deploy::{self, Layout, ProjectOrder};
+use super::args::{Arguments, ProjectArgs, RuntimeChoice, Verb};
+use crate::deploy::{self, InstanceChoice, Layout, ProjectOrder};
 use crate::disk::{self, Dirs};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -25,7 +25,8 @@ pub(super) fn project_order(
     runtime: RuntimeChoice,
     environment: &Environment,
 ) -> Result<ProjectOrder> {
-    let directory = directory(arguments.global.directory.as_deref())?;
+    let may_be_made = matches!(arguments.verb, Verb::QuickStart(_));
+    let directory = directory(arguments.global.directory.as_deref(), may_be_made)?;
     let absolute = |path: &PathBuf| working_directory().map(|current| current.join(path));
     Ok(ProjectOrder {
         directory_named: arguments.global.directory.is_some(),
@@ -33,6 +34,7 @@ pub(super) fn project_order(
         files: project.files.iter().map(absolute).collect::<Result<_>>()?,
         env_file: project.env_file.as_ref().map(absolute).transpose()?,
         profiles: project.profiles.clone(),
+        instance: project.instance.as_ref().map(|name| instance(name, environment)).transpose()?,
         environment: text_variables(environment),
         runtime: match runtime {
             RuntimeChoice::Auto => deploy::RuntimeChoice::Auto,
@@ -44,13 +46,23 @@ pub(super) fn project_order(
     })
 }
 
-/// Returns the project directory, absolute and without links, so that the same project has one name.
-fn directory(named: Option<&Path>) -> Result<PathBuf> {
+fn instance(name: &str, environment: &Environment) -> Result<InstanceChoice> {
+    Ok(InstanceChoice { name: name.to_owned(), shelf: dirs(environment)?.data.join("instances") })
+}
+
+/// Returns the project directory, absolute and without links, so that the same project has one name. One that
+/// `may_be_made` need not exist, as long as the folder above it does.
+fn directory(named: Option<&Path>, may_be_made: bool) -> Result<PathBuf> {
     let current = working_directory()?;
     let directory = named.map_or_else(|| current.clone(), |named| current.join(named));
     match directory.canonicalize() {
         Ok(directory) if directory.is_dir() => Ok(directory),
         Ok(directory) => Err(no_directory(&directory, "not a directory")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_be_made => {
+            let parent = directory.parent().and_then(|parent| parent.canonicalize().ok());
+            let made = parent.zip(directory.file_name()).map(|(parent, name)| parent.join(name));
+            made.filter(|made| !made.is_symlink()).ok_or_else(|| no_directory(&directory, &error.to_string()))
+        }
         Err(error) => Err(no_directory(&directory, &error.to_string())),
     }
 }

@@ -201,6 +201,23 @@ pub(super) async fn target(
     }
 }
 
+/// Says what would launch the project. Compose is not looked for, because its old form takes half a second to start.
+pub(super) async fn foreseen(
+    order: &Order,
+    planned: &Planned,
+    engine: Result<Engine>,
+    natively: bool,
+    audience: &mut dyn Audience,
+) -> Option<Runtime> {
+    let by_compose = planned.loaded.kind == ProjectKind::Compose
+        && !matches!(order.project.runtime, RuntimeChoice::None | RuntimeChoice::Native);
+    if order.launch && by_compose {
+        return engine.ok().as_ref().map(Runtime::of);
+    }
+    let target = target(order, planned, engine, natively, audience).await;
+    target.ok().flatten().map(|target| target.runtime())
+}
+
 /// Remembers what this run started, so that its undo stops it. What was merely started again stays with the run whose
 /// files it runs with.
 pub(super) fn remember(run: &Run<'_>, planned: &Planned, runtime: Runtime, undo_id: Option<&str>) -> Result<()> {
@@ -427,7 +444,7 @@ async fn compose(
 ) -> Result<Launched, LaunchFailure> {
     audience.step(DeployWords::StepCompose.into());
     let project = &planned.after;
-    let invocation = service::invocation(&run.order.project, project);
+    let invocation = service::invocation(&run.order.project, &planned.loaded, project);
     let address = engine.identity().address.clone();
     let audience = Mutex::new(audience);
     let show = |line: &str| {

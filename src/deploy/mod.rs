@@ -6,6 +6,7 @@
 
 mod bundled;
 mod claims;
+mod instance;
 mod launch;
 mod log;
 mod native;
@@ -13,16 +14,17 @@ mod observe;
 mod order;
 mod prepare;
 mod project;
+mod ripple;
 mod scan;
 mod service;
 mod undo;
 mod verify;
 
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 pub use bundled::Layout;
+pub use instance::{Instance, InstanceChoice, home};
 pub use launch::{Launched, Runtime};
 pub use native::supervise;
 pub use observe::{Memory, Observed, observe, observe_all, probe};
@@ -37,7 +39,7 @@ pub use verify::Url;
 use crate::disk::{self, ApplyOptions, Dirs, Note, ProjectLock, ProjectState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MappingId, Port, Project};
-use crate::plan::{Decision, PortPlan, Wishes};
+use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
 use claims::Claims;
@@ -82,6 +84,12 @@ pub trait Audience: Send {
     /// Shows the plan.
     fn plan(&mut self, planned: &Planned);
 
+    /// Asks whether other places that name a moved port shall change too (`planned.ripple`).
+    ///
+    /// # Errors
+    /// `Interrupted` when the person aborts.
+    fn ripple(&mut self, planned: &Planned) -> Result<bool>;
+
     /// Asks whether the plan that was shown may be carried out.
     ///
     /// # Errors
@@ -121,25 +129,55 @@ pub async fn quick_start(
 ) -> Result<Report> {
     audience.step(DeployWords::StepLook.into());
     let loaded = read_or_lay_out(&order.project, layout)?;
+    if !loaded.fresh.is_empty() {
+        let directory = loaded.project.directory.display().to_string();
+        audience.note(DeployWords::LaidOut { directory }.into());
+    }
     if order.dry_run {
-        let memory = memory(dirs, &loaded.project.directory);
+        let memory = memory(&order.project, dirs, &loaded);
+        let loaded = instance::refreshed(loaded, &memory.sticky)?;
         let (planned, observed) = plan_once(order, loaded, memory, None, audience).await?;
         audience.plan(&planned);
         let natively = !observed.facts.own_pids.is_empty();
-        let target = launch::target(order, &planned, observed.engine, natively, audience).await;
-        let runtime = target.ok().flatten().map(|target| target.runtime());
+        let runtime = launch::foreseen(order, &planned, observed.engine, natively, audience).await;
         return Ok(report(planned, runtime, true));
     }
-    if !loaded.fresh.is_empty() {
-        disk::create_private_folder(&loaded.project.directory)?;
+    let directory = loaded.project.directory.clone();
+    let is_made = !loaded.fresh.is_empty() && !directory.exists();
+    if is_made {
+        disk::create_private_folder(&directory)?;
     }
-    let state = ProjectState::open(dirs, &loaded.project.directory)?;
+    let result = locked(order, layout, dirs, interrupt, audience, &loaded).await;
+    if is_made && result.is_err() {
+        // Only an empty folder goes: what was written stays for `undo`.
+        let _ = std::fs::remove_dir(&directory);
+    }
+    result
+}
+
+/// Carries a run out under the lock of its project.
+async fn locked(
+    order: &Order,
+    layout: &Layout,
+    dirs: &Dirs,
+    interrupt: &Interrupt,
+    audience: &mut dyn Audience,
+    loaded: &LoadedProject,
+) -> Result<Report> {
+    let state = loaded.open_state(dirs)?;
     let lock = lock(&state, "quick-start", audience)?;
     if let Some(recovered) = state.recover(&lock)? {
         audience.note(recovered_note(&recovered));
     }
-    let run =
-        Run { order, state: &state, lock: &lock, interrupt, claims: &Claims::new(dirs), replaced: Mutex::default() };
+    let run = Run {
+        order,
+        dirs,
+        state: &state,
+        lock: &lock,
+        interrupt,
+        claims: &Claims::new(dirs),
+        replaced: Mutex::default(),
+    };
     let result = attempts(&run, layout, audience).await;
     if result.as_ref().is_err_and(|error| changed_nothing(error.kind())) {
         launch::bring_back(&run).await?;
@@ -160,7 +198,8 @@ async fn attempts(run: &Run<'_>, layout: &Layout, audience: &mut dyn Audience) -
             audience.note(DeployWords::PortLost { port, attempt }.into());
         }
         let loaded = read_or_lay_out(&order.project, layout)?;
-        match run_once(run, loaded, audience).await {
+        let loaded = instance::refreshed(loaded, &run.state.recall()?)?;
+        match Box::pin(run_once(run, loaded, audience)).await {
             Ok(report) => return Ok(report),
             Err(LaunchFailure::PortTaken(port)) => lost = Some(port),
             Err(LaunchFailure::Stale(_)) if attempt < ATTEMPTS_MAX => audience.note(DeployWords::Stale.into()),
@@ -185,6 +224,7 @@ pub fn recovered_note(recovered: &disk::Recovered) -> Message {
 /// What stays the same through the attempts of one run.
 pub(crate) struct Run<'a> {
     pub(crate) order: &'a Order,
+    pub(crate) dirs: &'a Dirs,
     pub(crate) state: &'a ProjectState,
     pub(crate) lock: &'a ProjectLock,
     pub(crate) interrupt: &'a Interrupt,
@@ -207,15 +247,20 @@ pub fn take_lock(state: &ProjectState, verb: &str, note: &mut dyn FnMut(Message)
     })
 }
 
-/// What is remembered of the project in `directory`; nothing where there is no state yet.
-fn memory(dirs: &Dirs, directory: &Path) -> Memory {
+/// What is remembered of the project and its copies; nothing where there is no state yet.
+fn memory(order: &ProjectOrder, dirs: &Dirs, loaded: &LoadedProject) -> Memory {
     // A state that cannot be read is told by the verbs that need it.
-    let state = ProjectState::existing(dirs, directory).ok().flatten();
-    state.as_ref().map(remembered).unwrap_or_default()
+    let state = loaded.state(dirs).ok().flatten();
+    let promised = instance::promises(order, dirs, loaded);
+    match &state {
+        Some(state) => Memory { promised, ..remembered(state) },
+        None => Memory { promised, ..Memory::default() },
+    }
 }
 
 fn remembered(state: &ProjectState) -> Memory {
-    Memory { sticky: state.recall().unwrap_or_default(), own_pids: native::own_pids(state.folder()) }
+    let (sticky, own_pids) = (state.recall().unwrap_or_default(), native::own_pids(state.folder()));
+    Memory { sticky, own_pids, promised: Vec::new() }
 }
 
 /// Judges the ports of a project and suggests others, changing nothing.
@@ -224,8 +269,18 @@ fn remembered(state: &ProjectState) -> Memory {
 /// As [`read`]; `Missing` when there is no project.
 pub async fn check(order: &ProjectOrder, wishes: &Wishes, dirs: Option<&Dirs>) -> Result<(LoadedProject, PortPlan)> {
     let loaded = read(order)?.ok_or_else(|| no_project(&order.directory))?;
-    let memory = dirs.map(|dirs| memory(dirs, &loaded.project.directory)).unwrap_or_default();
-    let mut observed = observe(order, &loaded.project, memory).await;
+    let memory = dirs.map(|dirs| memory(order, dirs, &loaded)).unwrap_or_default();
+    let is_fresh_copy = loaded.instance.is_some() && memory.sticky.is_empty();
+    let mut loaded = instance::refreshed(loaded, &memory.sticky)?;
+    let mut observed = observe(order, &loaded.project, memory.clone()).await;
+    if is_fresh_copy {
+        // A copy that was never made is judged by the ports that it would get.
+        let given = Wishes { policy: Policy::Auto, ..wishes.clone() };
+        if let Ok(ports) = prepare::settle(&loaded.project, &mut observed.facts, &given) {
+            loaded = instance::refreshed(loaded.clone(), &prepare::choices(&loaded.project, &ports.moves))?;
+            observed = observe(order, &loaded.project, memory).await;
+        }
+    }
     let ports = prepare::settle(&loaded.project, &mut observed.facts, wishes)?;
     Ok((loaded, ports))
 }
@@ -255,11 +310,43 @@ async fn plan_once(
 
 async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audience) -> Result<Report, LaunchFailure> {
     let claims = run.order.launch.then_some(run.claims);
-    let (planned, observed) = plan_once(run.order, loaded, remembered(run.state), claims, audience).await?;
+    let mut reserved = None;
+    let (planned, observed) = if let Some(instance) = loaded.instance.clone() {
+        let shared = instance::shared_state(run.dirs, &instance)?;
+        let lock = lock(&shared, "quick-start", audience)?;
+        let memory = memory(&run.order.project, run.dirs, &loaded);
+        let found = plan_once(run.order, loaded, memory, claims, audience).await?;
+        reserved = Some(instance::Reservation::make(run, &found.0.after, &instance.name)?);
+        drop(lock);
+        found
+    } else {
+        let memory = memory(&run.order.project, run.dirs, &loaded);
+        plan_once(run.order, loaded, memory, claims, audience).await?
+    };
+    let mut written = false;
+    let result = Box::pin(carry_out(run, planned, observed, &mut written, audience)).await;
+    if let Some(reserved) = reserved.filter(|_| !written) {
+        reserved.take_back(run)?;
+    }
+    result
+}
+
+/// Shows the plan, and does what it says when that is agreed to.
+async fn carry_out(
+    run: &Run<'_>,
+    mut planned: Planned,
+    observed: Observed,
+    written: &mut bool,
+    audience: &mut dyn Audience,
+) -> Result<Report, LaunchFailure> {
+    let claims = run.order.launch.then_some(run.claims);
     run.interrupt.check()?;
     let natively = !observed.facts.own_pids.is_empty();
     let target = launch::target(run.order, &planned, observed.engine, natively, audience).await?;
     audience.plan(&planned);
+    if !planned.ripple.is_empty() && !planned.rippled && audience.ripple(&planned)? {
+        planned.accept_ripple();
+    }
     if !audience.consent(&planned)? {
         return Err(Error::new(ErrorKind::Interrupted, DeployWords::Declined).into());
     }
@@ -268,8 +355,9 @@ async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audie
         return Err(LaunchFailure::PortTaken(port));
     }
     let undo_id = apply(run, &planned, audience).map_err(LaunchFailure::of_apply)?;
+    *written = true;
     let Some(target) = target else {
-        run.state.remember(run.lock, &prepare::choices(&planned))?;
+        run.state.remember(run.lock, &prepare::choices(&planned.loaded.project, &planned.ports.moves))?;
         return Ok(Report { undo_id, ..report(planned, None, false) });
     };
     let runtime = target.runtime();
@@ -280,7 +368,7 @@ async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audie
     if launched.state != "unchanged" {
         launch::remember(run, &planned, runtime, undo_id.as_deref())?;
     }
-    run.state.remember(run.lock, &prepare::choices(&planned))?;
+    run.state.remember(run.lock, &prepare::choices(&planned.loaded.project, &planned.ports.moves))?;
     let urls = match verify::verify(run, &planned, &launched, audience).await {
         Ok(urls) => urls,
         Err(error) => {

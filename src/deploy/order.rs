@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::instance::InstanceChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Wishes;
 use crate::words::deploy::DeployWords;
@@ -39,6 +40,8 @@ pub struct ProjectOrder {
     pub env_file: Option<PathBuf>,
     /// Active profiles named by `--profile`.
     pub profiles: Vec<String>,
+    /// Which copy of the project; `None` for the project itself.
+    pub instance: Option<InstanceChoice>,
     /// The process environment, as far as it is text.
     pub environment: BTreeMap<String, String>,
     /// Which runtime is wanted, as it decides which engine is asked.

@@ -1,11 +1,11 @@
 //! Makes the plan of a run: ports chosen and confirmed by binds, answers asked for, and the exact bytes of every file.
 
-use super::Audience;
 use super::observe::probe;
 use super::order::Order;
 use super::project::LoadedProject;
+use super::{Audience, instance, ripple};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Endpoint, Facts, FileEdit, Lever, Move, Port, Project, PublishedPort, Use};
+use crate::model::{Endpoint, Facts, FileEdit, Move, Port, Project, Use};
 use crate::plan::{self, Decision, PortPlan, Wishes};
 use crate::text::edit::{EditRequest, EditStyle, Edited, edit};
 use crate::text::project::{Loaded, Snapshot, load};
@@ -27,13 +27,30 @@ pub struct Planned {
     pub edits: Vec<FileEdit>,
     /// The project as it will be.
     pub after: Project,
+    /// What a person is shown of the edits: the same, but for copies, which are shown against the originals.
+    pub shown: Vec<FileEdit>,
     /// Other places that name a moved port or its variable.
     pub uses: Vec<Use>,
+    /// What would change at those places with consent, against the files as the moves make them.
+    pub ripple: Vec<FileEdit>,
+    /// Whether that was agreed to.
+    pub rippled: bool,
     /// What deserves to be known.
     pub warnings: Vec<Message>,
 }
 
 impl Planned {
+    /// Takes the changes of other places into the writes.
+    pub(super) fn accept_ripple(&mut self) {
+        for change in &self.ripple {
+            match self.edits.iter_mut().find(|edit| edit.file == change.file) {
+                Some(edit) => edit.after.clone_from(&change.after),
+                None => self.edits.push(change.clone()),
+            }
+        }
+        self.rippled = true;
+    }
+
     /// Returns the contents that a file of the project directory will have.
     ///
     /// # Errors
@@ -73,12 +90,38 @@ pub fn prepare(
         Loaded::Ready(project) => *project,
         Loaded::Absent | Loaded::Needs(_) => return Err(super::project::no_project(&loaded.project.directory)),
     };
-    let uses = uses_of(&loaded, &ports.moves);
+    let uses = ripple::uses(&loaded, &snapshot, &after);
+    let mut rippled = match ripple::edits(&loaded, &snapshot, &after) {
+        Ok(edits) => edits,
+        Err(error) if order.ripple => return Err(error),
+        // Nobody asked for them: without a proof they are only told.
+        Err(_) => Vec::new(),
+    };
+    if loaded.instance.is_some() {
+        // What a copy gets is decided before it is copied.
+        if order.ripple {
+            snapshot.extend(rippled.iter().map(|edit| (edit.file.clone(), Some(edit.after.clone()))));
+        }
+        rippled.clear();
+    }
     create_fresh(&loaded, &snapshot, &mut edits);
+    let mut shown = edits.clone();
+    if let Some(instance) = &loaded.instance {
+        let copied = instance::copied(instance, &loaded.request, &snapshot)?;
+        (edits, shown) = (copied.edits, copied.shown);
+    }
     let mut warnings = loaded.project.warnings.clone();
     warnings.extend(ports.warnings.iter().cloned());
+    if !ports.moves.is_empty() {
+        warnings.extend(loaded.project.edit_warnings.iter().cloned());
+    }
     warnings.extend(notes);
-    Ok(Planned { loaded, ports, edits, after, uses, warnings })
+    warnings.extend(instance::warnings(&loaded));
+    let mut planned = Planned { loaded, ports, edits, after, shown, uses, ripple: rippled, rippled: false, warnings };
+    if order.ripple {
+        planned.accept_ripple();
+    }
+    Ok(planned)
 }
 
 /// Chooses until a bind has confirmed every port that was chosen or suggested.
@@ -118,9 +161,9 @@ fn ask(project: &Project, facts: &mut Facts, wishes: &Wishes, audience: &mut dyn
 }
 
 /// Names the chosen ports, so that the same project gets the same ones again.
-pub(super) fn choices(planned: &Planned) -> std::collections::BTreeMap<String, Port> {
-    let moves = planned.ports.moves.iter().flat_map(|decided| {
-        let mappings = decided.mappings.iter().filter_map(|id| planned.loaded.project.mappings.get(id.0));
+pub(super) fn choices(project: &Project, moves: &[Move]) -> std::collections::BTreeMap<String, Port> {
+    let moves = moves.iter().flat_map(|decided| {
+        let mappings = decided.mappings.iter().filter_map(|id| project.mappings.get(id.0));
         mappings.map(|mapping| (plan::sticky_name(mapping), decided.to))
     });
     moves.collect()
@@ -142,33 +185,4 @@ fn create_fresh(loaded: &LoadedProject, snapshot: &Snapshot, edits: &mut Vec<Fil
         edits.retain(|edit| edit.file != *file);
         edits.push(FileEdit { file: file.clone(), before: None, after });
     }
-}
-
-fn uses_of(loaded: &LoadedProject, moves: &[Move]) -> Vec<Use> {
-    let texts: Vec<_> =
-        loaded.snapshot.iter().filter_map(|(path, contents)| Some((path.clone(), contents.as_deref()?))).collect();
-    let mut found = Vec::new();
-    for decided in moves {
-        let Some(mapping) = decided.mappings.first().and_then(|id| loaded.project.mappings.get(id.0)) else { continue };
-        let skip: Vec<_> = loaded
-            .project
-            .mappings
-            .iter()
-            .filter(|mapping| matches!(mapping.published, PublishedPort::Fixed(_)))
-            .filter_map(|mapping| match &mapping.lever {
-                Lever::Literal { file, span } => Some((file.clone(), span.clone())),
-                Lever::Variable { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
-            })
-            .collect();
-        let variable = match &mapping.lever {
-            Lever::Variable { name, .. } => Some(name.as_str()),
-            Lever::Literal { .. } | Lever::Shell { .. } | Lever::Locked(_) => None,
-        };
-        found.extend(plan::uses(variable, decided.from, &texts, &skip));
-    }
-    found.sort_by(|left, right| {
-        (&left.at.file, left.at.line, left.at.column).cmp(&(&right.at.file, right.at.line, right.at.column))
-    });
-    found.dedup();
-    found
 }

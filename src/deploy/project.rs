@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::bundled;
+use super::instance::{self, Instance};
 use super::order::ProjectOrder;
-use crate::disk;
+use crate::disk::{self, Dirs, ProjectState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Project;
 use crate::text::project::{Loaded, Request, Snapshot, load};
@@ -35,6 +36,35 @@ pub struct LoadedProject {
     pub project: Project,
     /// Files that do not exist yet and are to be created by the run.
     pub fresh: Vec<PathBuf>,
+    /// What makes it a copy of another project; the snapshot holds the copies under the names of the originals.
+    pub instance: Option<Instance>,
+}
+
+impl LoadedProject {
+    /// Returns the folder whose state is that of this project.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.instance.as_ref().map_or(&self.project.directory, |instance| &instance.folder)
+    }
+
+    /// Opens the state of the project for reading; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`ProjectState::existing`].
+    pub fn state(&self, dirs: &Dirs) -> Result<Option<ProjectState>> {
+        if self.home().is_dir() { ProjectState::existing(dirs, self.home()) } else { Ok(None) }
+    }
+
+    /// Opens the state of the project, making its folders when they are missing.
+    ///
+    /// # Errors
+    /// As [`ProjectState::open`].
+    pub fn open_state(&self, dirs: &Dirs) -> Result<ProjectState> {
+        if let Some(instance) = &self.instance {
+            disk::create_private_folder(&instance.folder)?;
+        }
+        ProjectState::open(dirs, self.home())
+    }
 }
 
 /// Reads the project of `order`; `None` when its directory has no compose file.
@@ -42,7 +72,15 @@ pub struct LoadedProject {
 /// # Errors
 /// `Missing` for unreadable files, `Refused` for what the project's files say wrongly.
 pub fn read(order: &ProjectOrder) -> Result<Option<LoadedProject>> {
-    read_in(order, &order.directory, Snapshot::new(), Vec::new())
+    let own = read_in(order, &order.directory, Snapshot::new(), Vec::new())?;
+    let Some(choice) = &order.instance else { return Ok(own) };
+    match own {
+        Some(own) if own.kind == ProjectKind::Compose => instance::as_written(own, choice).map(Some),
+        own if own.is_some() || order.directory_named => {
+            read_in(order, &instance::beside(&order.directory, &choice.name), Snapshot::new(), Vec::new())
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Finds the project that a verb on a launched service is about: the one of the directory, else the bundled one that was
@@ -55,7 +93,8 @@ pub fn find(order: &ProjectOrder, bundled_directory: &Path) -> Result<LoadedProj
         return Ok(loaded);
     }
     let named = order.directory_named || !order.files.is_empty();
-    let bundled = if named { None } else { read_in(order, bundled_directory, Snapshot::new(), Vec::new())? };
+    let place = instance::bundled_place(order, bundled_directory.to_owned());
+    let bundled = if named { None } else { read_in(order, &place, Snapshot::new(), Vec::new())? };
     bundled.ok_or_else(|| no_project(&order.directory))
 }
 
@@ -70,7 +109,10 @@ pub fn read_or_lay_out(order: &ProjectOrder, layout: &bundled::Layout) -> Result
     if !order.files.is_empty() {
         return Err(no_project(&order.directory));
     }
-    let directory = if order.directory_named { order.directory.clone() } else { layout.default_directory.clone() };
+    let is_here = order.directory_named
+        || order.instance.is_some() && read_in(order, &order.directory, Snapshot::new(), Vec::new())?.is_some();
+    let directory = if is_here { order.directory.clone() } else { layout.default_directory.clone() };
+    let directory = instance::bundled_place(order, directory);
     if directory != order.directory
         && let Some(loaded) = read_in(order, &directory, Snapshot::new(), Vec::new())?
     {
@@ -99,7 +141,7 @@ pub fn no_project(directory: &Path) -> Error {
 fn read_in(
     order: &ProjectOrder,
     directory: &Path,
-    mut snapshot: Snapshot,
+    snapshot: Snapshot,
     fresh: Vec<PathBuf>,
 ) -> Result<Option<LoadedProject>> {
     let request = Request {
@@ -110,17 +152,24 @@ fn read_in(
         project_name: None,
         shell: order.environment.clone(),
     };
+    read_as(request, snapshot, fresh)
+}
+
+/// Reads a project as `request` names it; what is in `snapshot` already is not read.
+pub(super) fn read_as(request: Request, mut snapshot: Snapshot, fresh: Vec<PathBuf>) -> Result<Option<LoadedProject>> {
+    let directory = request.directory.clone();
     loop {
         let needed = match load(&request, &snapshot)? {
             Loaded::Absent => return Ok(None),
             Loaded::Ready(project) => {
                 let kind = bundled::kind_of(&snapshot, &project);
-                return Ok(Some(LoadedProject { kind, request, snapshot, project: *project, fresh }));
+                let project = *project;
+                return Ok(Some(LoadedProject { kind, request, snapshot, project, fresh, instance: None }));
             }
             Loaded::Needs(paths) => paths,
         };
         for path in needed {
-            let read = contents(directory, &path)?;
+            let read = contents(&directory, &path)?;
             snapshot.insert(path, read);
         }
         if snapshot.len() > PROJECT_FILES_MAX {

@@ -22,7 +22,7 @@ pub struct ScanWishes {
 /// What was found.
 #[derive(Debug, Clone)]
 pub struct Scan {
-    /// The sockets, sorted by endpoint.
+    /// The sockets, sorted by port.
     pub sockets: Vec<Socket>,
     /// Free ports, lowest first; fewer than asked for when there are no more.
     pub free: Vec<Port>,
@@ -40,7 +40,7 @@ const FREE_TO: u16 = 32767;
 /// # Errors
 /// The message of what made it impossible to list sockets at all.
 pub async fn scan(order: &ProjectOrder, wishes: &ScanWishes) -> Result<Scan, Message> {
-    let mut facts = observe_all(order).await.facts;
+    let mut facts = observe_all(order).await;
     let free = free_in(&mut facts, wishes);
     let sockets = match facts.sockets {
         Seen::Known(sockets) => sockets,
@@ -51,7 +51,8 @@ pub async fn scan(order: &ProjectOrder, wishes: &ScanWishes) -> Result<Scan, Mes
             && wishes.protocol.is_none_or(|protocol| protocol == socket.endpoint.protocol)
             && wishes.process.as_ref().is_none_or(|name| socket.owner.process.as_ref() == Some(name))
     };
-    let sockets = sockets.into_iter().filter(wanted).collect();
+    let mut sockets: Vec<_> = sockets.into_iter().filter(wanted).collect();
+    sockets.sort_by_key(|socket| (socket.endpoint.port, socket.endpoint.protocol, socket.endpoint.address));
     Ok(Scan { sockets, free, unseen: facts.unseen })
 }
 
@@ -68,5 +69,8 @@ fn free_in(facts: &mut Facts, wishes: &ScanWishes) -> Vec<Port> {
             matches!(facts.probes.get(&endpoint), None | Some(ProbeOutcome::Free | ProbeOutcome::NoFamily))
         })
     };
-    plan::free_ports(&seen, range, &protocols).filter(binds).take(usize::from(wishes.free)).collect()
+    let mut free: Vec<Port> =
+        plan::free_ports(&seen, range, &protocols).filter(binds).take(usize::from(wishes.free)).collect();
+    free.sort_unstable();
+    free
 }

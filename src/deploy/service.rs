@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::instance::{HELD, Instance};
 use super::launch::{LAUNCH_RECORD, Runtime, compose_failed};
 use super::observe::connect;
 use super::order::ProjectOrder;
@@ -220,7 +221,7 @@ pub async fn down(
             let lookup = |name: &str| order.environment.get(name).cloned();
             let tool = ComposeTool::find(&lookup, &loaded.project.directory).await?;
             let address = engine.identity().address.clone();
-            match tool.down(&invocation(order, &loaded.project), &address, &|_| {}).await {
+            match tool.down(&invocation(order, loaded, &loaded.project), &address, &|_| {}).await {
                 Ok(()) => {}
                 Err(ComposeFailure::Failed { last_lines, .. }) => return Err(compose_failed(&tool, &last_lines)),
                 Err(ComposeFailure::Other(error)) => return Err(error.with_kind(ErrorKind::Partial)),
@@ -231,15 +232,18 @@ pub async fn down(
         ProjectKind::Compose => {}
     }
     state.forget_json(lock, LAUNCH_RECORD)?;
+    state.forget_json(lock, HELD)?;
     Ok(Stopped { names })
 }
 
 /// How compose is called for a project.
-pub(super) fn invocation(order: &ProjectOrder, project: &Project) -> docker::ComposeProject {
+pub(super) fn invocation(order: &ProjectOrder, loaded: &LoadedProject, project: &Project) -> docker::ComposeProject {
+    let copies = loaded.instance.as_ref().map(Instance::files);
+    let (files, env_file) = copies.unwrap_or_else(|| (order.files.clone(), order.env_file.clone()));
     docker::ComposeProject {
         directory: project.directory.clone(),
-        files: order.files.clone(),
-        env_file: order.env_file.clone(),
+        files,
+        env_file,
         name: project.name.clone(),
         profiles: order.profiles.clone(),
     }

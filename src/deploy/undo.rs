@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::instance::HELD;
 use super::launch::{LAUNCH_RECORD, LaunchRecord};
 use super::order::ProjectOrder;
 use super::project::LoadedProject;
@@ -36,6 +37,7 @@ pub async fn undo(
     let started: Option<LaunchRecord> = state.load_json(LAUNCH_RECORD)?;
     let files = state.undo(lock, SystemTime::now())?;
     let Undone::Restored(run) = &files else { return Ok(UndoOutcome { files, stopped: Vec::new() }) };
+    state.forget_json(lock, HELD)?;
     let by_that_run = started.is_some_and(|record| record.undo_id.as_deref() == Some(run.id.as_str()));
     let stopped = match loaded {
         Some(loaded) if !by_that_run => {

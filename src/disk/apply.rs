@@ -10,7 +10,7 @@ use super::lock::ProjectLock;
 use super::read::{PROJECT_FILE_BYTES_MAX, read_regular};
 use super::state::ProjectState;
 use super::transaction::{Step, stale};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::model::FileEdit;
 use crate::words::disk::DiskWords;
 
@@ -88,10 +88,10 @@ impl ProjectState {
         self.transact(Purpose::Apply, note.clone(), &steps, options.now).map(Some)
     }
 
+    /// Refuses to begin while a change that was interrupted waits to be settled.
     pub(super) fn check_settled(&self) -> Result<()> {
-        if self.journal()?.is_some() {
-            let directory = self.directory.clone();
-            return Err(Error::new(ErrorKind::Busy, DiskWords::Unfinished { directory }).hint(DiskWords::StaleHint));
+        if let Some(journal) = self.journal()? {
+            return Err(self.unfinished(&journal, ErrorKind::Busy));
         }
         Ok(())
     }

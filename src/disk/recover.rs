@@ -6,7 +6,7 @@ use super::journal::{Journal, Note, Phase};
 use super::lock::ProjectLock;
 use super::state::ProjectState;
 use super::transaction::{Status, read_image, stale};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::words::Message;
 use crate::words::disk::DiskWords;
 
@@ -61,8 +61,7 @@ impl ProjectState {
             Direction::Back => self.abandon(&mut journal),
         }
         if self.journal()?.is_some() {
-            let directory = self.directory.clone();
-            return Err(Error::new(ErrorKind::Missing, DiskWords::Unfinished { directory }));
+            return Err(self.unfinished(&journal, ErrorKind::Missing));
         }
         Ok(Some(Recovered { direction, note, files }))
     }

@@ -140,6 +140,7 @@ impl ProjectState {
                 self.write_journal(journal)?;
                 self.overwrite(journal, index)
             }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(stale(&file.path)),
             other => other.map_err(|error| fail(&error)),
         }
     }
@@ -243,6 +244,13 @@ impl ProjectState {
             .context(words)
             .hint(DiskWords::MidwayHint { path: self.journal_path(), backups })
     }
+
+    /// Says that an interrupted change still waits to be settled.
+    pub(super) fn unfinished(&self, journal: &Journal, kind: ErrorKind) -> Error {
+        let (path, backups) = (self.journal_path(), self.backups_of(&journal.run.id));
+        let directory = self.directory.clone();
+        Error::new(kind, DiskWords::Unfinished { directory }).hint(DiskWords::MidwayHint { path, backups })
+    }
 }
 
 fn sync_folders(run: &Run) -> Result<()> {
@@ -262,14 +270,18 @@ fn planned(step: &Step) -> RunFile {
 }
 
 /// Saves the old contents of a file and stages the new ones: beside the target, or in the state folder when only an
-/// overwrite in place keeps the file what it is. Tells whether that is so.
+/// overwrite in place keeps the file what it is. Tells whether that is so. Whether a file can be removed is learnt from its
+/// folder: one that takes a new file lets an old one go.
 fn stage(backups: &Path, index: usize, beside: &Path, step: &Step) -> Result<bool> {
     let fail = |error: &std::io::Error| failure(error, &step.path);
     if let Some((bytes, _)) = &step.before {
         let backup = before_image(backups, index);
         replace::write_private(&backup, bytes).map_err(|error| failure(&error, &backup))?;
     }
-    let Some(after) = &step.after else { return Ok(false) };
+    let Some(after) = &step.after else {
+        let probe = replace::write_private(beside, b"").and_then(|()| std::fs::remove_file(beside));
+        return probe.map(|()| false).map_err(|error| fail(&error));
+    };
     let Some((_, attributes)) = &step.before else {
         replace::stage_newcomer(beside, after, step.private).map_err(|error| fail(&error))?;
         return Ok(false);

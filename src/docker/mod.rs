@@ -22,6 +22,7 @@ pub use container::{Action, DeployError, Deployed, Event, Previous};
 pub use engine::{Choice, Engine, EngineIdentity, EngineKind, connect};
 pub use failure::PortTaken;
 pub use image::{Executable, ImageRef, PROGRAM};
+pub use ports::containers;
 pub use service::{FILES_FOLDER, ServiceFile, ServiceSpec, VolumeMount};
 pub use watch::{Probe, ServiceStatus, Unhealthy, Verdict};
 

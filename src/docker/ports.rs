@@ -1,6 +1,7 @@
 //! The containers of the engine with the ports that they publish, or will publish when they start.
 
 use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,10 +9,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 
 use super::LABEL_DIRECTORY;
-use super::engine::{CALL_DEADLINE, Engine};
+use super::address::{self, Address};
+use super::engine::{CALL_DEADLINE, Choice, Engine, explain, first_to_answer};
 use super::failure::{Failure, within};
 use super::reply::{Binding, Inspected, Listed, ListedPort};
-use super::transport::query_value;
+use super::transport::{Link, query_value};
 use crate::error::Result;
 use crate::model::{ComposeIdentity, Container, ContainerRef, ContainerState, Port, PortRange, Protocol, Published};
 
@@ -24,6 +26,10 @@ const INSPECT_DEADLINE: Duration = Duration::from_secs(10);
 /// The most ports of one stopped container that are listed: a range may be written as 1-65535, many times.
 const WANTED_LIMIT: usize = 65_535;
 
+/// The call in errors, and its path: every container, the stopped ones too.
+const LIST_CALL: &str = "GET /containers/json";
+const LIST_PATH: &str = "/containers/json?all=true";
+
 impl Engine {
     /// Returns every container, running and stopped, with its ports.
     ///
@@ -31,30 +37,60 @@ impl Engine {
     /// told: its name, labels and current ports.
     pub async fn containers(&self) -> Result<Vec<Container>> {
         let listed = self.list(None).await?;
-        let end = tokio::time::Instant::now() + INSPECT_DEADLINE;
-        let inspected = futures_util::stream::iter(listed).map(|summary| async move {
-            let id = summary.id.clone().unwrap_or_default();
-            let details = tokio::time::timeout_at(end, self.inspect(&id)).await;
-            container(&summary, details.ok().and_then(Result::ok).as_ref())
-        });
-        Ok(inspected.buffered(INSPECT_AT_ONCE).collect().await)
+        Ok(described(&self.link, listed).await)
     }
 
     /// Lists containers, running and stopped: all, or those with all these labels (`name` or `name=value`).
     pub(super) async fn list(&self, labels: Option<&[String]>) -> Result<Vec<Listed>, Failure> {
-        let mut path = "/containers/json?all=true".to_owned();
+        let mut path = LIST_PATH.to_owned();
         if let Some(labels) = labels {
             path.push_str("&filters=");
             path.push_str(&query_value(&serde_json::json!({ "label": labels }).to_string()));
         }
-        within("GET /containers/json", CALL_DEADLINE, self.link.get(&path)).await
+        within(LIST_CALL, CALL_DEADLINE, self.link.get(&path)).await
     }
 
     /// Inspects a container by its id or a checked name.
     pub(super) async fn inspect(&self, id: &str) -> Result<Inspected, Failure> {
-        let path = format!("/containers/{}/json", query_value(id));
-        within("GET /containers/{id}/json", CALL_DEADLINE, self.link.get(&path)).await
+        inspect(&self.link, id).await
     }
+}
+
+/// The containers of the first engine that answers, and whether it runs on this host. One call and one more for each
+/// container: who the engine is does not matter for a list, and asking takes it ten times as long.
+///
+/// # Errors
+/// As [`super::connect`].
+pub fn containers(
+    choice: Choice,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> impl Future<Output = Result<(Vec<Container>, bool)>> + Send + use<> {
+    let candidates = address::candidates(choice, env);
+    async move {
+        let list = |address: Address, budget: Duration| async move {
+            // Without a version in the path every engine speaks its newest one, and a list is the same in all.
+            let link = Link::new(&address, None);
+            let listing = within(LIST_CALL, budget, link.get::<Vec<Listed>>(LIST_PATH));
+            let listed = listing.await.map_err(|failure| explain(&address, &failure))?;
+            Ok((described(&link, listed).await, address.is_local()))
+        };
+        first_to_answer(&candidates?, list).await
+    }
+}
+
+async fn described(link: &Link, listed: Vec<Listed>) -> Vec<Container> {
+    let end = tokio::time::Instant::now() + INSPECT_DEADLINE;
+    let inspected = futures_util::stream::iter(listed).map(|summary| async move {
+        let id = summary.id.clone().unwrap_or_default();
+        let details = tokio::time::timeout_at(end, inspect(link, &id)).await;
+        container(&summary, details.ok().and_then(Result::ok).as_ref())
+    });
+    inspected.buffered(INSPECT_AT_ONCE).collect().await
+}
+
+async fn inspect(link: &Link, id: &str) -> Result<Inspected, Failure> {
+    let path = format!("/containers/{}/json", query_value(id));
+    within("GET /containers/{id}/json", CALL_DEADLINE, link.get(&path)).await
 }
 
 fn container(summary: &Listed, details: Option<&Inspected>) -> Container {

@@ -66,10 +66,12 @@ fn ephemeral(text: &str) -> Option<PortRange> {
 mod fetch {
     use std::path::Path;
 
+    use netstat2::ProtocolFlags;
+
     use super::{ephemeral, merge, parse_netstat};
     use crate::host::identity;
     use crate::host::rules::{PortRules, Redirect};
-    use crate::host::sockets::{Row, Table, not_listed, owners_by_pid};
+    use crate::host::sockets::{EVERY_PROTOCOL, Row, Table, not_listed, owners_by_pid};
     use crate::host::tool::output_of;
     use crate::model::{Owner, Seen, Unseen};
     use crate::words::Message;
@@ -80,10 +82,11 @@ mod fetch {
 
     /// Completes the rows of netstat2 by those of `netstat`, which shows the sockets of all users.
     pub(in crate::host) fn complete(
-        netstat: impl FnOnce() -> Table,
+        netstat: impl Fn(ProtocolFlags) -> Table,
+        _connections: bool,
         unseen: &mut Vec<Unseen>,
     ) -> Result<Vec<Row>, Message> {
-        let table = netstat();
+        let table = netstat(EVERY_PROTOCOL);
         let listed = ["tcp", "udp"].map(|protocol| output_of(Path::new(NETSTAT), &["-an", "-p", protocol]));
         if let [Ok(tcp), Ok(udp)] = listed {
             let mut rows = parse_netstat(&tcp);

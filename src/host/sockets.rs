@@ -58,6 +58,9 @@ pub(super) struct Row {
     pub(super) cgroup: Option<u64>,
 }
 
+/// Everything that netstat2 can list.
+pub(super) const EVERY_PROTOCOL: ProtocolFlags = ProtocolFlags::TCP.union(ProtocolFlags::UDP);
+
 /// The rows of netstat2, and why there are not more of them.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -74,7 +77,8 @@ pub(super) struct Table {
 #[must_use]
 pub fn sockets(look: &Look) -> (Seen<Vec<Socket>>, Vec<Unseen>) {
     let mut unseen = Vec::new();
-    let mut rows = match system::complete(|| netstat(look), &mut unseen) {
+    let connections = !look.wanted.is_empty();
+    let mut rows = match system::complete(|protocols| netstat(look, protocols), connections, &mut unseen) {
         Ok(rows) => rows,
         Err(why) => return (Seen::Unknown(why), unseen),
     };
@@ -100,9 +104,8 @@ fn is_wanted(look: &Look, port: Port) -> bool {
     look.wanted.iter().any(|range| range.contains(port))
 }
 
-fn netstat(look: &Look) -> Table {
+fn netstat(look: &Look, protocols: ProtocolFlags) -> Table {
     let families = AddressFamilyFlags::IPV4 | AddressFamilyFlags::IPV6;
-    let protocols = ProtocolFlags::TCP | ProtocolFlags::UDP;
     // Elsewhere the system's list names the processes at no further cost.
     #[cfg(target_os = "linux")]
     let found = netstat2::iterate_sockets_info_without_pids(families, protocols);

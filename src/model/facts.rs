@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Endpoint, Port, PortRange, Protocol};
 use crate::words::Message;
 
@@ -164,6 +166,17 @@ pub struct Published {
     pub protocol: Protocol,
 }
 
+/// Ports that another copy of the same project has been given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// The instance; `None` for the project itself.
+    pub instance: Option<String>,
+    /// The ports.
+    pub ports: PortRange,
+    /// The protocol.
+    pub protocol: Protocol,
+}
+
 /// What the kernel answered to a real bind on an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeOutcome {
@@ -211,6 +224,8 @@ pub struct Facts {
     pub probes: BTreeMap<Endpoint, ProbeOutcome>,
     /// Ports that were chosen for this project before, by mapping name.
     pub sticky: BTreeMap<String, Port>,
+    /// Ports of the other copies of this project, whether they run or not.
+    pub promised: Vec<Promise>,
     /// Process ids of a native service of this very project.
     pub own_pids: Vec<u32>,
     /// What could not be looked at.

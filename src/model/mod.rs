@@ -7,8 +7,8 @@ mod report;
 mod secret;
 
 pub use facts::{
-    ComposeIdentity, Container, ContainerRef, ContainerState, Facts, Os, Owner, ProbeOutcome, Published, Seen, Socket,
-    SocketState, Unseen,
+    ComposeIdentity, Container, ContainerRef, ContainerState, Facts, Os, Owner, ProbeOutcome, Promise, Published, Seen,
+    Socket, SocketState, Unseen,
 };
 pub use port::{Endpoint, Port, PortRange, Protocol};
 pub use project::{

@@ -25,6 +25,9 @@ pub struct Project {
     pub mappings: Vec<Mapping>,
     /// What is odd but does not stop the work: duplicate keys in `.env`, a bare `22:22`, …
     pub warnings: Vec<Message>,
+    /// What matters only when a port of the project moves: a variable that is used elsewhere, an `.env` that a container
+    /// sees too.
+    pub edit_warnings: Vec<Message>,
 }
 
 /// An active service.
@@ -166,4 +169,7 @@ pub struct Use {
     pub name: String,
     /// The key or line in which it stands, without any value: values may be secrets.
     pub place: String,
+    /// Where the port stands in this value or line so that it could be changed with consent, in bytes of the file; empty
+    /// where a change is not safe.
+    pub spans: Vec<Range<usize>>,
 }

@@ -6,7 +6,8 @@ use super::judge::{host_network, judge, look, mapping_of, stopped_wanting};
 use super::known::{has_fixed_meaning, is_blocked_by_browsers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    Binding, BindingState, Endpoint, Facts, Lever, Mapping, MappingId, Move, Port, PortRange, Project, PublishedPort,
+    Binding, BindingState, Endpoint, Facts, Lever, Mapping, MappingId, Move, Port, PortRange, ProbeOutcome, Project,
+    PublishedPort,
 };
 use crate::words::plan::PlanWords;
 use crate::words::{ListOf, Message};
@@ -73,7 +74,9 @@ pub struct PortPlan {
 /// `Usage` for a `--port` name that fits no port or several; `Refused` for a named port that is taken, for conflicts
 /// under [`Policy::Fail`], and under [`Policy::Auto`] for what can only be moved by hand or when no port is free.
 pub fn choose(project: &Project, facts: &Facts, wishes: &Wishes) -> Result<PortPlan> {
-    let judgement = judge(project, facts, wishes.strict);
+    let named = named_ports(project, wishes)?;
+    let leaving = leaving(project, &named);
+    let judgement = judge(project, facts, wishes.strict, &leaving);
     let mut plan = PortPlan {
         bindings: judgement.bindings,
         moves: Vec::new(),
@@ -81,8 +84,7 @@ pub fn choose(project: &Project, facts: &Facts, wishes: &Wishes) -> Result<PortP
         warnings: judgement.warnings,
         to_probe: Vec::new(),
     };
-    let mut chooser = Chooser { project, facts, wishes, given: Vec::new() };
-    let named = named_ports(project, wishes)?;
+    let mut chooser = Chooser { project, facts, wishes, given: Vec::new(), leaving };
     for (lead, port) in &named {
         chooser.place_named(&mut plan, *lead, *port)?;
     }
@@ -133,7 +135,8 @@ pub fn try_port(
         override_file: true,
         answers: BTreeMap::new(),
     };
-    let mut chooser = Chooser { project, facts, wishes: &wishes, given: Vec::new() };
+    let leaving = decided.iter().flat_map(|other| other.mappings.iter().copied()).collect();
+    let mut chooser = Chooser { project, facts, wishes: &wishes, given: Vec::new(), leaving };
     for other in decided {
         if let Some(first) = other.mappings.first() {
             chooser.reserve(*first, other.to);
@@ -142,13 +145,33 @@ pub fn try_port(
     chooser.objection(lead, port).map_or(Ok(()), Err)
 }
 
-/// Returns the mappings that move together with `lead`: those that share its variable.
+/// Returns the mappings that move together with `lead`: those that share its variable, as far as one port can serve
+/// them all. A mapping that would meet an earlier one on the same address moves by itself.
 #[must_use]
 pub fn group_of(project: &Project, lead: MappingId) -> Vec<MappingId> {
     let Lever::Variable { name, .. } = &mapping_of(project, lead).lever else { return vec![lead] };
     let shares = |mapping: &Mapping| matches!(&mapping.lever, Lever::Variable { name: other, .. } if other == name);
-    let ids = project.mappings.iter().enumerate();
-    ids.filter(|(_, mapping)| shares(mapping)).map(|(index, _)| MappingId(index)).collect()
+    let mut together: Vec<MappingId> = Vec::new();
+    for (index, mapping) in project.mappings.iter().enumerate().filter(|(_, mapping)| shares(mapping)) {
+        if together.iter().any(|earlier| meet(mapping_of(project, *earlier), mapping)) {
+            if MappingId(index) == lead {
+                return vec![lead];
+            }
+        } else {
+            together.push(MappingId(index));
+        }
+    }
+    together
+}
+
+/// Tells whether two mappings want the same endpoint.
+fn meet(one: &Mapping, other: &Mapping) -> bool {
+    let (Some(ports), Some(others)) = (fixed(one), fixed(other)) else { return false };
+    let first = ports.first().max(others.first());
+    let address = |mapping: &Mapping| Endpoint::published(mapping.host_ip, first, mapping.protocol, true);
+    ports.contains(first)
+        && others.contains(first)
+        && address(one).iter().any(|endpoint| address(other).iter().any(|rival| endpoint.conflicts_with(rival)))
 }
 
 /// Returns the name under which the choice for `mapping` is remembered.
@@ -191,6 +214,8 @@ struct Chooser<'a> {
     wishes: &'a Wishes,
     /// Blocks given in this run, with the group that has them.
     given: Vec<(MappingId, PortRange)>,
+    /// Mappings that leave their ports because a person gave them others.
+    leaving: Vec<MappingId>,
 }
 
 impl Chooser<'_> {
@@ -286,6 +311,7 @@ impl Chooser<'_> {
         };
         siblings
             .filter(|(index, _)| !group.contains(&MappingId(*index)))
+            .filter(|(index, _)| !self.leaving.contains(&MappingId(*index)))
             .map(|(_, sibling)| sibling)
             .filter(|sibling| sibling.protocol == mapping.protocol && !host_network(self.project, &sibling.service))
             .find(|sibling| wants(sibling))
@@ -306,7 +332,12 @@ impl Chooser<'_> {
         if has_fixed_meaning(wanted) {
             return Err(fixed_meaning(self.project, self.facts, lead, wanted));
         }
-        let sticky = self.facts.sticky.get(&sticky_name(mapping)).copied().filter(|port| self.would_do(lead, *port));
+        if let Some(error) = self.elsewhere(mapping, wanted) {
+            return Err(error);
+        }
+        let in_range = |port: &Port| self.wishes.range.is_none_or(|range| range.contains(*port));
+        let sticky = self.facts.sticky.get(&sticky_name(mapping)).copied();
+        let sticky = sticky.filter(|port| in_range(port) && self.would_do(lead, *port));
         if let Some(port) = sticky {
             return Ok(port);
         }
@@ -316,6 +347,17 @@ impl Chooser<'_> {
         let outside = ports().filter(|port| !in_ephemeral(port)).find(|port| self.would_do(lead, *port));
         let found = outside.or_else(|| ports().filter(in_ephemeral).find(|port| self.would_do(lead, *port)));
         found.ok_or_else(|| self.exhausted(lead, wanted, &ranges))
+    }
+
+    /// Refuses for a mapping whose address this host does not have: no port would help.
+    fn elsewhere(&self, mapping: &Mapping, wanted: Port) -> Option<Error> {
+        let endpoints = Endpoint::published(mapping.host_ip, wanted, mapping.protocol, self.facts.ipv6);
+        let foreign = |endpoint: &&Endpoint| self.facts.probes.get(endpoint) == Some(&ProbeOutcome::NotLocal);
+        let address = endpoints.iter().find(foreign)?.address.to_string();
+        let why = Box::new(PlanWords::AddressNotHere { address }.into());
+        let (service, protocol) = (mapping.service.clone(), mapping.protocol);
+        let words = PlanWords::UnresolvedItem { service, port: wanted, protocol, why };
+        Some(Error::new(ErrorKind::Refused, words).hint(PlanWords::HintAddress))
     }
 
     /// Returns where to look: the range that was asked for, or from the wanted port up.
@@ -366,23 +408,15 @@ fn fixed_meaning(project: &Project, facts: &Facts, lead: MappingId, port: Port) 
     Error::new(ErrorKind::Refused, words).hint(PlanWords::HintSetPort { flag })
 }
 
-/// Checks that the mapping can be moved to `to` by an edit of a file.
+/// Refuses for what no file decides; where a port cannot be edited, the edit says why, or finds another file for it.
 fn check_lever(mapping: &Mapping, to: Port, override_file: bool) -> Result<()> {
-    let service = mapping.service.clone();
-    match &mapping.lever {
-        Lever::Variable { .. } | Lever::Literal { .. } => Ok(()),
-        Lever::Locked(_) | Lever::Shell { .. } if override_file => Ok(()),
-        Lever::Shell { name } => {
-            let words = PlanWords::ShellDecides { variable: name.clone(), service };
-            let hint = PlanWords::HintShell { variable: name.clone(), port: to };
-            Err(Error::new(ErrorKind::Refused, words).hint(hint))
-        }
-        Lever::Locked(refusal) => {
-            let place = format!("{}:{}:{}", refusal.at.file.display(), refusal.at.line, refusal.at.column);
-            let words = PlanWords::CannotEdit { service, place, why: Box::new(refusal.why.clone()) };
-            Err(Error::new(ErrorKind::Refused, words).hint(refusal.way_out.clone()))
-        }
+    let Lever::Shell { name } = &mapping.lever else { return Ok(()) };
+    if override_file {
+        return Ok(());
     }
+    let words = PlanWords::ShellDecides { variable: name.clone(), service: mapping.service.clone() };
+    let hint = PlanWords::HintShell { variable: name.clone(), port: to };
+    Err(Error::new(ErrorKind::Refused, words).hint(hint))
 }
 
 /// Returns the name by which `--port` reaches the mapping most plainly.
@@ -411,9 +445,11 @@ fn named_ports(project: &Project, wishes: &Wishes) -> Result<BTreeMap<MappingId,
         let known =
             |ids: &[MappingId]| ids.iter().map(|id| flag_name(mapping_of(project, *id))).collect::<Vec<_>>().join(", ");
         let words = match fits.as_slice() {
-            [lead] => {
-                named.insert(*lead, *port);
-                continue;
+            [lead, rest @ ..] if rest.is_empty() || mapping_of(project, *lead).variable.as_ref() == Some(name) => {
+                if named.insert(*lead, *port).is_none_or(|before| before == *port) {
+                    continue;
+                }
+                PlanWords::NamedTwice { name: name.clone() }
             }
             [] => PlanWords::NoSuchName { name: name.clone(), known: known(&leads(project)) },
             several => PlanWords::AmbiguousName { name: name.clone(), known: known(several) },
@@ -426,6 +462,14 @@ fn named_ports(project: &Project, wishes: &Wishes) -> Result<BTreeMap<MappingId,
         }
     }
     Ok(named)
+}
+
+/// Returns the mappings that a named port takes away from the ports that they want.
+fn leaving(project: &Project, named: &BTreeMap<MappingId, Port>) -> Vec<MappingId> {
+    let moved = named
+        .iter()
+        .filter(|(lead, port)| fixed(mapping_of(project, **lead)).is_some_and(|range| range.first() != **port));
+    moved.flat_map(|(lead, _)| group_of(project, *lead)).collect()
 }
 
 fn unresolved_error(project: &Project, bindings: &[Binding], leads: &[MappingId]) -> Error {

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use crate::model::{
     Binding, BindingState, Container, ContainerState, Endpoint, Facts, Holder, HolderKind, Mapping, MappingId, Owner,
-    Port, ProbeOutcome, Project, Protocol, PublishedPort, Seen, Socket, SocketState,
+    Port, ProbeOutcome, Project, Promise, Protocol, PublishedPort, Seen, Socket, SocketState,
 };
 use crate::words::Message;
+use crate::words::instance::InstanceWords;
 use crate::words::plan::PlanWords;
 
 /// The judgement on a whole project.
@@ -36,9 +37,10 @@ impl Verdict {
     }
 }
 
-/// Judges every published port of `project`; `strict` counts what a stopped container will want as a conflict.
+/// Judges every published port of `project`; `strict` counts what a stopped container will want as a conflict. The
+/// mappings in `leaving` are about to get other ports, so they are in nobody's way.
 #[must_use]
-pub fn judge(project: &Project, facts: &Facts, strict: bool) -> Judgement {
+pub fn judge(project: &Project, facts: &Facts, strict: bool, leaving: &[MappingId]) -> Judgement {
     let mut warnings = Vec::new();
     let mut bindings = Vec::new();
     for (index, mapping) in project.mappings.iter().enumerate() {
@@ -54,7 +56,11 @@ pub fn judge(project: &Project, facts: &Facts, strict: bool) -> Judgement {
             PublishedPort::AnyOf(_) => bindings.push(any_of(project, facts, id)),
             PublishedPort::Fixed(range) => {
                 for (port, container_port) in range.ports().zip(mapping.container.ports()) {
-                    let verdict = verdict(project, facts, id, port, strict, &mut warnings);
+                    let sibling = earlier_sibling(project, facts, id, port, leaving);
+                    let verdict = match sibling {
+                        Some(sibling) => wanted_by(sibling),
+                        None => verdict(project, facts, id, port, strict, &mut warnings),
+                    };
                     bindings.push(binding(id, Some(port), container_port, verdict));
                 }
             }
@@ -100,10 +106,6 @@ fn verdict(
     if host_network(project, &mapping.service) {
         return Verdict::free();
     }
-    if let Some(sibling) = earlier_sibling(project, facts, id, port) {
-        let reason = PlanWords::SiblingWants { service: sibling.service.clone() };
-        return Verdict::of(BindingState::Conflict, reason);
-    }
     let verdict = look(project, facts, mapping, port);
     if verdict.state != BindingState::Free {
         return verdict;
@@ -121,6 +123,10 @@ fn verdict(
     Verdict::of(BindingState::Free, PlanWords::StoppedWants { container })
 }
 
+fn wanted_by(sibling: &Mapping) -> Verdict {
+    Verdict::of(BindingState::Conflict, PlanWords::SiblingWants { service: sibling.service.clone() })
+}
+
 /// Looks at one port for one mapping, without regard to siblings and stopped containers.
 pub(super) fn look(project: &Project, facts: &Facts, mapping: &Mapping, port: Port) -> Verdict {
     let wanted = Endpoint::published(mapping.host_ip, port, mapping.protocol, facts.ipv6);
@@ -128,6 +134,9 @@ pub(super) fn look(project: &Project, facts: &Facts, mapping: &Mapping, port: Po
         return verdict;
     }
     if let Some(verdict) = taken(project, facts, &wanted) {
+        return verdict;
+    }
+    if let Some(verdict) = promised(facts, mapping, port) {
         return verdict;
     }
     if let Some(range) = facts.excluded.iter().find(|range| range.contains(port)) {
@@ -179,6 +188,17 @@ fn taken(project: &Project, facts: &Facts, wanted: &[Endpoint]) -> Option<Verdic
         return Some(Verdict { state: BindingState::Conflict, holder: Some(holder), reason: Some(reason) });
     }
     refused_by_kernel(facts, wanted)
+}
+
+/// Finds another copy of the project that was given the port. Addresses are not told apart: copies are made to be
+/// reached beside each other.
+fn promised(facts: &Facts, mapping: &Mapping, port: Port) -> Option<Verdict> {
+    let holds = |promise: &&Promise| promise.protocol == mapping.protocol && promise.ports.contains(port);
+    let reason = match &facts.promised.iter().find(holds)?.instance {
+        Some(name) => InstanceWords::PromisedToInstance { name: name.clone() },
+        None => InstanceWords::PromisedToProject,
+    };
+    Some(Verdict { state: BindingState::Conflict, holder: None, reason: Some(reason.into()) })
 }
 
 /// Reads the answers of real binds, which see what no table shows.
@@ -288,10 +308,16 @@ fn earlier_sibling<'project>(
     facts: &Facts,
     id: MappingId,
     port: Port,
+    leaving: &[MappingId],
 ) -> Option<&'project Mapping> {
     let mapping = mapping_of(project, id);
+    if host_network(project, &mapping.service) || leaving.contains(&id) {
+        return None;
+    }
     let wanted = Endpoint::published(mapping.host_ip, port, mapping.protocol, facts.ipv6);
-    project.mappings.iter().take(id.0).find(|sibling| {
+    let earlier = project.mappings.iter().enumerate().take(id.0);
+    let staying = earlier.filter(|(index, _)| !leaving.contains(&MappingId(*index))).map(|(_, sibling)| sibling);
+    staying.into_iter().find(|sibling| {
         let PublishedPort::Fixed(range) = sibling.published else { return false };
         range.contains(port)
             && !host_network(project, &sibling.service)

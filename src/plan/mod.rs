@@ -14,4 +14,4 @@ pub use choose::{Decision, Policy, PortPlan, Wishes, choose, group_of, sticky_na
 pub use free::free_ports;
 pub use judge::{Judgement, held_by, judge};
 pub use known::{has_fixed_meaning, is_blocked_by_browsers};
-pub use ripple::{MAX_USES, uses};
+pub use ripple::{MAX_USES, respelled, uses};

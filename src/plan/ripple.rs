@@ -6,12 +6,14 @@
 //! name of one label, which in `.env` and compose files is another service. Comments do not count either.
 
 mod matching;
+mod respell;
 mod stretches;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Port, SourceSpot, Use};
+pub use respell::respelled;
 use stretches::Stretch;
 
 /// How many places are told at most: a list longer than this is not read, and each place costs a walk along its line.
@@ -49,12 +51,24 @@ pub fn uses(
                 if found.len() == MAX_USES {
                     return found;
                 }
+                let is_port = name == wanted.port;
                 let at = spot(file, bytes, stretch, at);
-                found.push(Use { at, name: name.to_owned(), place: stretch.place.clone() });
+                let spans = if is_port { editable(&wanted.port, bytes, stretch, &kept) } else { Vec::new() };
+                found.push(Use { at, name: name.to_owned(), place: stretch.place.clone(), spans });
             }
         }
     }
     found
+}
+
+/// Returns the mentions of the port in a stretch that may be changed with consent.
+fn editable(port: &str, bytes: &[u8], stretch: &Stretch, kept: &dyn Fn(&usize) -> bool) -> Vec<Range<usize>> {
+    if !stretch.editable {
+        return Vec::new();
+    }
+    let text = bytes.get(stretch.span.clone()).unwrap_or_default();
+    let offsets = matching::reached_here(text, port, stretch).map(|offset| stretch.span.start + offset);
+    offsets.filter(kept).map(|at| at..at + port.len()).collect()
 }
 
 /// What a file is, by its name.

@@ -52,6 +52,7 @@ fn project(mappings: Vec<Mapping>) -> Project {
         services,
         mappings,
         warnings: Vec::new(),
+        edit_warnings: Vec::new(),
     }
 }
 
@@ -77,6 +78,7 @@ fn facts() -> Facts {
         engine_is_privileged: true,
         probes: BTreeMap::new(),
         sticky: BTreeMap::new(),
+        promised: Vec::new(),
         own_pids: Vec::new(),
         unseen: Vec::new(),
     }
@@ -161,7 +163,7 @@ fn the_own_stack_is_no_conflict_and_the_same_name_elsewhere_is() {
     let judged = |directory: &str| {
         let mut facts = held(&[8000]);
         facts.containers = Seen::Known(vec![container(ContainerState::Running, "p", directory, 8000)]);
-        judge(&classic(), &facts, false).bindings.remove(0)
+        judge(&classic(), &facts, false, &[]).bindings.remove(0)
     };
     assert_eq!(judged("/p").state, BindingState::Own);
     let other = judged("/elsewhere");
@@ -174,11 +176,11 @@ fn the_own_stack_is_no_conflict_and_the_same_name_elsewhere_is() {
 fn a_stopped_container_warns_and_is_a_conflict_only_when_strict() {
     let mut facts = held(&[]);
     facts.containers = Seen::Known(vec![container(ContainerState::Stopped, "other", "/other", 8000)]);
-    let judgement = judge(&classic(), &facts, false);
+    let judgement = judge(&classic(), &facts, false, &[]);
     assert_eq!(judgement.bindings[0].state, BindingState::Free);
     let expected: Message = PlanWords::WarnStopped { port: port(8000), container: "other-web-1".to_owned() }.into();
     assert_eq!(judgement.warnings, [expected]);
-    assert_eq!(judge(&classic(), &facts, true).bindings[0].state, BindingState::Conflict);
+    assert_eq!(judge(&classic(), &facts, true, &[]).bindings[0].state, BindingState::Conflict);
 }
 
 #[test]
@@ -242,7 +244,7 @@ fn a_udp_socket_is_no_conflict_for_tcp() {
     socket.endpoint.protocol = Protocol::Udp;
     socket.state = SocketState::Open;
     facts.sockets = Seen::Known(vec![socket]);
-    assert_eq!(judge(&classic(), &facts, false).bindings[0].state, BindingState::Free);
+    assert_eq!(judge(&classic(), &facts, false, &[]).bindings[0].state, BindingState::Free);
 }
 
 #[test]
@@ -251,10 +253,10 @@ fn an_outgoing_connection_blocks_only_where_the_kernel_says_so() {
     let mut socket = listener("127.0.0.1", 8000);
     socket.state = SocketState::Connected;
     facts.sockets = Seen::Known(vec![socket]);
-    assert_eq!(judge(&classic(), &facts, false).bindings[0].state, BindingState::Free);
+    assert_eq!(judge(&classic(), &facts, false, &[]).bindings[0].state, BindingState::Free);
     let wanted = Endpoint::published(None, port(8000), Protocol::Tcp, true);
     facts.probes.insert(wanted[0], ProbeOutcome::InUse);
-    let judged = judge(&classic(), &facts, false).bindings.remove(0);
+    let judged = judge(&classic(), &facts, false, &[]).bindings.remove(0);
     assert_eq!(judged.state, BindingState::Conflict);
     assert!(matches!(judged.reason, Some(Message::Plan(PlanWords::UsedByConnection { .. }))));
 }
@@ -263,17 +265,17 @@ fn an_outgoing_connection_blocks_only_where_the_kernel_says_so() {
 fn what_could_not_be_looked_at_is_unknown_and_neither_free_nor_taken() {
     let why: Message = PlanWords::HeldByUnknown.into();
     let facts = Facts { sockets: Seen::Unknown(why), ..facts() };
-    assert_eq!(judge(&classic(), &facts, false).bindings[0].state, BindingState::Unknown);
+    assert_eq!(judge(&classic(), &facts, false, &[]).bindings[0].state, BindingState::Unknown);
     let remote = Facts { engine_is_local: false, ..held(&[8000]) };
-    assert_eq!(judge(&classic(), &remote, false).bindings[0].state, BindingState::Unknown);
+    assert_eq!(judge(&classic(), &remote, false, &[]).bindings[0].state, BindingState::Unknown);
 }
 
 #[test]
 fn an_ordinary_user_without_a_privileged_engine_cannot_have_port_80() {
     let project = project(vec![mapping("web", range(80, 80), 80, None)]);
     let ordinary = Facts { engine_is_privileged: false, ..facts() };
-    assert_eq!(judge(&project, &ordinary, false).bindings[0].state, BindingState::Privileged);
-    assert_eq!(judge(&project, &facts(), false).bindings[0].state, BindingState::Free);
+    assert_eq!(judge(&project, &ordinary, false, &[]).bindings[0].state, BindingState::Privileged);
+    assert_eq!(judge(&project, &facts(), false, &[]).bindings[0].state, BindingState::Free);
 }
 
 #[test]
@@ -326,7 +328,7 @@ fn what_was_chosen_before_is_chosen_again_while_it_is_free() {
 #[test]
 fn the_second_of_two_services_that_want_one_port_is_in_conflict() {
     let project = project(vec![mapping("a", range(8000, 8000), 80, None), mapping("b", range(8000, 8000), 80, None)]);
-    let judged = judge(&project, &facts(), false);
+    let judged = judge(&project, &facts(), false, &[]);
     assert_eq!(judged.bindings[0].state, BindingState::Free);
     assert_eq!(judged.bindings[1].state, BindingState::Conflict);
     assert_eq!(automatic(&project, &facts()), [(8000, 8001)]);
@@ -337,7 +339,7 @@ fn a_range_from_which_the_engine_chooses_conflicts_only_when_it_is_full() {
     let mut any = mapping("web", range(6005, 6005), 80, None);
     any.published = PublishedPort::AnyOf(range(6005, 6006));
     let project = project(vec![any]);
-    let state = |facts: &Facts| judge(&project, facts, false).bindings[0].state;
+    let state = |facts: &Facts| judge(&project, facts, false, &[]).bindings[0].state;
     assert_eq!(state(&held(&[6005])), BindingState::Free);
     assert_eq!(state(&held(&[6005, 6006])), BindingState::Conflict);
 }

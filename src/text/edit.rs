@@ -3,8 +3,10 @@
 //! Every edit is proved three ways: the events of the YAML parser differ in the edited scalars alone, a second parser
 //! of another descent agrees, and the project as compose renders it differs in the moved ports and in nothing else.
 
+mod naming;
 mod overriding;
 mod proof;
+mod respell;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +15,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use granit_parser::ScalarStyle;
+pub use naming::{fixed_names, rename_containers, renders_alike};
+pub use respell::{respell_compose, spliced};
 
 use super::dotenv;
 use super::project::{Analysis, Handle, Look, Request, Snapshot, analyse, is_sexagesimal};
@@ -68,7 +72,12 @@ pub fn edit(request: &EditRequest<'_>) -> Result<Edited> {
         _ => return Err(Error::new(ErrorKind::Busy, TextWords::StalePicture).hint(TextWords::HintPlanAgain)),
     };
     let goals = goals(&before, request.moves)?;
-    match request.style {
+    let beyond = |goal: &Goal<'_>| !is_in_place(&before, goal, &goals);
+    let style = match request.style {
+        EditStyle::InPlace if before.picture.ground.discovered && goals.iter().any(beyond) => EditStyle::Override,
+        style => style,
+    };
+    match style {
         EditStyle::InPlace => {
             let files = in_place(&before, request.snapshot, &goals)?;
             let after = with_edits(request.snapshot, &files);
@@ -77,6 +86,22 @@ pub fn edit(request: &EditRequest<'_>) -> Result<Edited> {
         }
         EditStyle::Override => overriding::edit(&before, request, &goals),
     }
+}
+
+/// Tells whether a goal can be reached where its port is decided: by bytes of a file, or by a variable of which every
+/// other user moves too. Of several ports that one variable decides, the first goal has the variable.
+pub(crate) fn is_in_place(before: &Analysis, goal: &Goal<'_>, goals: &[Goal<'_>]) -> bool {
+    let name = match goal.handle {
+        // The shell decides it: no file of any kind is written unasked.
+        Handle::None => return matches!(goal.mapping.lever, Lever::Shell { .. }),
+        Handle::Splice { .. } => return true,
+        Handle::Variable { name, .. } => name,
+    };
+    let shares = |handle: &Handle| matches!(handle, Handle::Variable { name: other, .. } if other == name);
+    let users = before.spots.iter().filter(|spot| shares(&spot.handle)).count();
+    let mut moving = goals.iter().filter(|other| shares(other.handle));
+    let first = moving.next().map(|first| first.ports);
+    moving.count() + 1 == users && first == Some(goal.ports)
 }
 
 /// A published port that has to become another.

@@ -24,7 +24,7 @@ use crate::model::Project;
 pub(crate) use ground::override_beside;
 pub(crate) use item::Value;
 pub(crate) use lever::{Analysis, Handle, analyse, is_sexagesimal};
-pub(crate) use picture::{Comparison, Look};
+pub(crate) use picture::{Comparison, Look, Picture};
 pub(crate) use ports::Entry;
 
 /// What the command line and the environment say about a project.

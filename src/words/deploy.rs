@@ -46,6 +46,13 @@ catalogue! {
         ProjectTooWide { count: usize } => "the project names more than {count} files", "项目引用的文件超过 {count} 个";
         ProbingEndless => "a port was chosen and found taken too many times in a row", "所选端口多次被发现已被占用";
 
+        RippleShown { count: usize } => "{count} files also name a moved port where it is reached on this host; they change too:",
+            "另有 {count} 个文件提到了被移动的端口（从本机访问处），也将一并修改：";
+        RippleOffered { count: usize } => "{count} files also name a moved port where it is reached on this host; they could change too:",
+            "另有 {count} 个文件提到了被移动的端口（从本机访问处），可以一并修改：";
+        AskRipple => "Change these places too?", "也修改这些位置吗？";
+        HintRipple => "`--ripple` changes the addresses among them too", "`--ripple` 会一并修改其中的访问地址";
+
         NotLaunched => "the files are ready; nothing was started", "文件已准备好；没有启动任何服务";
         Unchanged { name: String } => "{name} runs already and is unchanged", "{name} 已在运行且没有变化";
         Started { name: String } => "{name} is running", "{name} 正在运行";

@@ -16,7 +16,7 @@ catalogue! {
         OwnerHidden => "the process belongs to another user; `sudo portwright scan` names it", "该进程属于其他用户；运行 `sudo portwright scan` 可查看";
         OwnerGone => "the process ended while it was looked at", "进程在查看期间已结束";
         OwnerNowhere => "no process that may be looked into holds it: it belongs to the kernel, to another PID namespace or to a protected process", "在可查看的进程中没有找到持有者：它属于内核、其他 PID 命名空间或受保护的进程";
-        OwnersHidden { count: usize } => "processes behind {count} sockets of other users; run `sudo portwright scan` to see them", "其他用户的 {count} 个套接字所属的进程；运行 `sudo portwright scan` 可查看";
+        OwnersHidden { count: usize } => "the processes behind {count} sockets of other users cannot be seen; run `sudo portwright scan` to see them", "看不到其他用户的 {count} 个套接字所属的进程；运行 `sudo portwright scan` 可查看";
         RuleUnread { rule: String, why: String } => "{rule} cannot be read: {why}", "无法读取 {rule}：{why}";
         V6OnlyUnknown => "whether a socket on [::] also holds IPv4 is not shown here; each is taken to hold both", "此处看不到 [::] 上的套接字是否也占用 IPv4；一律视为两者都占用";
         SignalRefused { pid: u32, why: String } => "process {pid} cannot be signalled: {why}", "无法向进程 {pid} 发送信号：{why}";

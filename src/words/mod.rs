@@ -13,6 +13,7 @@ pub mod docker;
 pub mod dotenv;
 pub mod help;
 pub mod host;
+pub mod instance;
 pub mod plan;
 pub mod prompt;
 pub mod prose;
@@ -79,6 +80,8 @@ message! {
     Dotenv(dotenv::DotenvWords),
     /// Words about the machine.
     Host(host::HostWords),
+    /// Words about instances.
+    Instance(instance::InstanceWords),
     /// Words about judgements on ports.
     Plan(plan::PlanWords),
     /// Words of questions and their answers.

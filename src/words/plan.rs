@@ -55,6 +55,8 @@ catalogue! {
         NoSuchName { name: String, known: String } => "--port {name}: no variable, service or service:port of that name publishes a port (known: {known})",
             "--port {name}：没有发布端口的同名变量、服务或 服务:端口（可用的有：{known}）";
         AmbiguousName { name: String, known: String } => "--port {name} fits several ports: {known}", "--port {name} 对应多个端口：{known}";
+        NamedTwice { name: String } => "--port {name}: this port is given twice, with different numbers", "--port {name}：同一端口被指定了两个不同的值";
+        HintAddress => "write an address of this host into the ports entry; `ip address` lists them", "请在 ports 中写本机地址；`ip address` 可列出本机地址";
         HintPortNames => "a name is an .env variable, a service, or service:container_port", "名称可以是 .env 变量、服务名，或 服务:容器端口";
         PortRefused { port: Port, protocol: Protocol, service: String, why: Box<Message> } =>
             "port {port}/{protocol} cannot be given to service {service}: {why}",
@@ -78,9 +80,6 @@ catalogue! {
             "服务 {service} 的端口由当前 shell 的环境变量 {variable} 决定，修改文件不起作用";
         HintShell { variable: String, port: Port } => "run `export {variable}={port}`, or `unset {variable}` and run again",
             "请执行 `export {variable}={port}`，或 `unset {variable}` 后再次运行";
-        CannotEdit { service: String, place: String, why: Box<Message> } =>
-            "the port of service {service} cannot be edited at {place}: {why}",
-            "无法在 {place} 修改服务 {service} 的端口：{why}";
     }
 }
 

@@ -157,6 +157,11 @@ catalogue! {
         NoteAddFile { file: PathBuf } =>
             "add `-f {file}` (or name it in `COMPOSE_FILE`), or compose will not read it",
             "请加上 `-f {file}`（或写入 COMPOSE_FILE），否则 compose 不会读取";
+        NoteOverridden { file: PathBuf, line: usize, service: String, why: Box<super::Message> } =>
+            "{file}:{line}: the port of service {service} moves in an override file, because {why}",
+            "{file}:{line}：服务 {service} 的端口改在覆盖文件中设置，因为{why}";
+        LockedIncluded { file: PathBuf } =>
+            "{file} is an included file, which other projects may use", "{file} 是被 include 的文件，其他项目也可能使用";
         NoteComposeTwo { file: PathBuf } =>
             "{file} uses `!override`, which docker-compose 1 does not know", "{file} 使用了 docker-compose 1 不支持的 `!override`";
     }

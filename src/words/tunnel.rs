@@ -42,7 +42,7 @@ catalogue! {
         TooManyCopies => "there are a hundred copies beside the database already", "数据库旁已有一百份副本";
 
         ApiPortTaken { address: String } => "cannot open the API: {address} is in use", "无法打开 API：{address} 已被占用";
-        OtherApiPort { port: u16 } => "`portwright why {port}` names the holder; api.listen_port chooses another port", "`portwright why {port}` 可查占用者；api.listen_port 可另选端口";
+        OtherApiPort { port: u16 } => "`portwright scan --range {port}` names the holder; api.listen_port chooses another port", "`portwright scan --range {port}` 可查占用者；api.listen_port 可另选端口";
         ApiUnavailable { address: String, reason: String } => "cannot open the API at {address}: {reason}", "无法在 {address} 打开 API：{reason}";
         CheckApiAddress => "api.listen must be an address of this machine, and ports below 1024 may need a privilege", "api.listen 必须是本机地址；1024 以下的端口可能需要权限";
         NoAnswer { address: String, reason: String } => "no answer from {address}: {reason}", "{address} 没有响应：{reason}";

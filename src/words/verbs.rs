@@ -1,7 +1,7 @@
 //! Words of the verbs: what each says while it works and when it is done.
 
 use super::{Message, catalogue};
-use crate::model::{Holder, Port};
+use crate::model::{Holder, Port, PortRange};
 
 catalogue! {
     /// What the verbs say.
@@ -31,10 +31,10 @@ catalogue! {
         AskDown { name: String } => "Stop and remove {name}?", "停止并移除 {name}？";
         ToolLine { line: String } => "  {line}", "  {line}";
 
-        Moved { service: String, from: Port, to: Port } => "{service}: {from} → {to}", "{service}：{from} → {to}";
-        MovedFromHolder { service: String, from: Port, to: Port, holder: Holder } =>
-            "{service}: {from} → {to} ({holder} holds {from})", "{service}：{from} → {to}（{from} 被 {holder} 占用）";
-        OtherPlaces { count: usize } => "{count} other places name a moved port or its variable; they are not changed:",
+        Moved { service: String, from: PortRange, to: PortRange } => "{service}: {from} → {to}", "{service}：{from} → {to}";
+        MovedFromHolder { service: String, from: PortRange, to: PortRange, held: Port, holder: Holder } =>
+            "{service}: {from} → {to} ({holder} holds {held})", "{service}：{from} → {to}（{held} 被 {holder} 占用）";
+        OtherPlaces { count: usize } => "other places that name a moved port or its variable, not changed ({count}):",
             "还有 {count} 处提到被移动的端口或其变量，不会修改：";
         OtherPlace { file: String, line: usize, name: String, place: String } => "  {file}:{line}: {name} ({place})", "  {file}:{line}：{name}（{place}）";
         DryRun => "dry run: nothing was changed", "演练：没有任何更改";

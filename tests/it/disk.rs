@@ -412,20 +412,24 @@ fn role_of_a_process_with_a_mounted_file() {
     assert_eq!(fixture.names(), [".env", "compose.yaml"]);
 }
 
+/// Runs `test` in `role` after `mount` was done in a mount namespace of its own, and asserts that it succeeds.
+fn run_with_mount(fixture: &Fixture, mount: &str, test: &str, role: &str) {
+    let script = format!("{mount} && exec \"$@\"");
+    let wrapper = ["unshare", "-m", "sh", "-c", &script, "sh"];
+    let probe = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").current_dir(fixture.root()).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        return skip("the right to mount (root) and unshare");
+    }
+    let output = in_role(&wrapper, test, role, fixture).current_dir(fixture.root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[test]
 fn a_file_that_is_a_mount_of_its_own_is_overwritten_in_place() {
     let fixture = Fixture::new();
     fs::write(fixture.root().join("host.env"), OLD_ENV).unwrap();
-    let script = "mount --bind host.env project/.env && exec \"$@\"";
-    let probe = ["unshare", "-m", "sh", "-c", script, "sh", "true"];
-    let works = Command::new(probe[0]).args(&probe[1..]).current_dir(fixture.root()).output();
-    if !works.is_ok_and(|output| output.status.success()) {
-        return skip("the right to mount (root) and unshare");
-    }
-    let wrapper = &probe[..6];
-    let mut command = in_role(wrapper, "disk::role_of_a_process_with_a_mounted_file", "mounted", &fixture);
-    let output = command.current_dir(fixture.root()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let mount = "mount --bind host.env project/.env";
+    run_with_mount(&fixture, mount, "disk::role_of_a_process_with_a_mounted_file", "mounted");
     assert_eq!(fs::read_to_string(fixture.root().join("host.env")).unwrap(), OLD_ENV);
 }
 
@@ -443,16 +447,8 @@ fn role_of_a_process_with_a_full_disk() {
 
 #[test]
 fn a_full_disk_leaves_the_old_bytes_also_where_they_are_overwritten_in_place() {
-    let fixture = Fixture::new();
-    let script = "mount -t tmpfs -o size=64k none project && exec \"$@\"";
-    let probe = ["unshare", "-m", "sh", "-c", script, "sh", "true"];
-    let works = Command::new(probe[0]).args(&probe[1..]).current_dir(fixture.root()).output();
-    if !works.is_ok_and(|output| output.status.success()) {
-        return skip("the right to mount (root) and unshare");
-    }
-    let mut command = in_role(&probe[..6], "disk::role_of_a_process_with_a_full_disk", "full", &fixture);
-    let output = command.current_dir(fixture.root()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let mount = "mount -t tmpfs -o size=64k none project";
+    run_with_mount(&Fixture::new(), mount, "disk::role_of_a_process_with_a_full_disk", "full");
 }
 
 /// Plays an unprivileged user; an ordinary run has nothing to do here.
@@ -470,7 +466,16 @@ fn role_of_an_unprivileged_user() {
     fixture.assert_refused(create("new", "n"), ErrorKind::Missing, "has no permission for");
     assert!(matches!(fixture.undo().unwrap(), Undone::Restored(_)));
     assert_eq!(fixture.text(".env"), OLD_ENV);
+
     set_mode(&fixture.project, 0o700);
+    fs::hard_link(fixture.project.join(".env"), fixture.root().join("second")).unwrap();
+    fixture.apply(&[edit(".env", OLD_ENV, NEW_ENV), create("new", "n")]).unwrap();
+    set_mode(&fixture.project, 0o500);
+    assert_eq!(fixture.undo().unwrap_err().kind(), ErrorKind::Missing);
+    assert_eq!((fixture.text(".env"), fixture.text("new")), (NEW_ENV.into(), "n".into()));
+    set_mode(&fixture.project, 0o700);
+    assert!(matches!(fixture.undo().unwrap(), Undone::Restored(_)));
+    assert_eq!(fixture.names(), [".env", "compose.yaml"]);
 }
 
 #[test]

@@ -229,10 +229,11 @@ fn processes_that_come_and_go_do_not_disturb_a_scan() {
                 Command::new("true").status().expect("a short process");
             }
         });
-        for _ in 0..50 {
-            let found = on_port(port, Owners::All);
-            assert_eq!(found.first().and_then(|socket| socket.owner.pid), Some(std::process::id()));
-        }
+        // A child between fork and exec shares our sockets, so now and then it is the one that is found.
+        let owners: Vec<Option<u32>> = (0..50)
+            .map(|_| on_port(port, Owners::All).first().expect("the socket is always listed").owner.pid)
+            .collect();
+        assert!(owners.contains(&Some(std::process::id())), "{owners:?}");
     });
 }
 

@@ -1,24 +1,37 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+#[cfg(test)]
 mod compose_corpus;
+#[cfg(unix)]
+mod contract;
 #[cfg(unix)]
 mod crash;
 #[cfg(unix)]
 mod disk;
 mod docker_engine;
 mod docker_fake;
+mod docs;
 mod dotenv_corpus;
 mod host;
+mod instance;
+#[cfg(test)]
 #[cfg(unix)]
 mod launch;
+#[cfg(test)]
 #[cfg(unix)]
 mod launch_compose;
+#[cfg(test)]
 #[cfg(unix)]
 mod launches;
 mod quick_start;
+#[cfg(unix)]
+mod ripple;
 mod scan;
 mod server;
 mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
+#[cfg(test)]
+#[cfg(unix)]
+mod wizard;

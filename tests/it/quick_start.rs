@@ -212,3 +212,17 @@ fn a_missing_variable_is_appended_and_a_literal_is_spliced() {
     let expected = compose.replace(&format!("published: {}", first + 1), &format!("published: {}", first + 3));
     assert_eq!(sandbox.read("compose.yaml"), expected);
 }
+
+#[test]
+fn a_range_is_stronger_than_what_was_chosen_before() {
+    let first = free_block(10);
+    let sandbox = classic_sandbox(first);
+    let _held = hold(first);
+    for (chosen, range) in [(first + 2, None), (first + 6, Some(format!("{}-{}", first + 6, first + 9)))] {
+        let mut arguments = vec!["quick-start", "--yes", "--no-launch"];
+        arguments.extend(range.iter().flat_map(|range| ["--range", range]));
+        sandbox.run(&arguments).expect_code(0);
+        assert!(sandbox.read(".env").contains(&format!("DENO_PORT={chosen}  # main")), "{range:?}");
+        sandbox.run(&["undo", "--yes"]).expect_code(0);
+    }
+}

@@ -32,27 +32,27 @@ const MOST_ROWS: usize = 1 << 22;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const TCPDIAG_GETSOCK: u16 = 18;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const REQUEST_A_DUMP: u16 = 0x301;
 const HEADER: usize = 16;
 const MESSAGE: usize = 72;
-const REQUEST: u32 = 72;
+/// No filter by address.
+const NO_ADDRESS: [u8; 48] = [0; 48];
 const ATTRIBUTE_HEADER: usize = 4;
 const ATTRIBUTE_V6ONLY: u16 = 11;
 const ATTRIBUTE_CGROUP: u16 = 21;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
-const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 
 /// Lists the TCP sockets in `tcp_states`, and all UDP sockets with a port.
 pub(super) fn list(tcp_states: u32) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut buffer = vec![0; BUFFER];
-    for (protocol, states) in [(Protocol::Tcp, tcp_states), (Protocol::Udp, UDP_STATES)] {
-        for family in [AF_INET, AF_INET6] {
-            dump(&request(family, protocol, states), protocol, &mut buffer, &mut rows)?;
-        }
+    dump(&tcp_request(tcp_states), Protocol::Tcp, &mut buffer, &mut rows)?;
+    for family in [AF_INET, AF_INET6] {
+        dump(&udp_request(family), Protocol::Udp, &mut buffer, &mut rows)?;
     }
     Ok(rows)
 }
@@ -74,22 +74,33 @@ fn dump(request: &[u8], protocol: Protocol, buffer: &mut [u8], rows: &mut Vec<Ro
     }
 }
 
-fn request(family: u8, protocol: Protocol, states: u32) -> Vec<u8> {
-    let protocol = match protocol {
-        Protocol::Tcp => IPPROTO_TCP,
-        Protocol::Udp => IPPROTO_UDP,
-    };
-    let mut bytes = Vec::new();
-    bytes.extend(REQUEST.to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+/// The request for TCP of both families: the older form, which alone takes "any family". The kernel walks every bound
+/// port to find sockets that do not listen, `TIME_WAIT` included: 7 ms for 35,000 of them, so once is enough.
+fn tcp_request(states: u32) -> Vec<u8> {
+    // Any family, no lengths of addresses, no extensions: the attributes wanted here come without asking.
+    let mut body = vec![0; 4];
+    body.extend(NO_ADDRESS);
+    body.extend(states.to_ne_bytes());
+    // No table of the debugging kind.
+    body.extend([0; 4]);
+    message(TCPDIAG_GETSOCK, &body)
+}
+
+fn udp_request(family: u8) -> Vec<u8> {
+    let mut body = vec![family, IPPROTO_UDP, 0, 0];
+    body.extend(UDP_STATES.to_ne_bytes());
+    body.extend(NO_ADDRESS);
+    message(SOCK_DIAG_BY_FAMILY, &body)
+}
+
+/// Puts the header before a request; sequence number and port are 0: one request a socket, answered to the sender.
+fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
     bytes.extend(REQUEST_A_DUMP.to_ne_bytes());
-    // Sequence number and port: one request a socket, answered to the sender.
     bytes.extend([0; 8]);
-    // No extensions: the attributes wanted here come without asking.
-    bytes.extend([family, protocol, 0, 0]);
-    bytes.extend(states.to_ne_bytes());
-    // No filter by address: an id of 48 zero bytes.
-    bytes.extend([0; 48]);
+    bytes.extend(body);
     bytes
 }
 
@@ -109,7 +120,7 @@ fn read(mut datagram: &[u8], protocol: Protocol, rows: &mut Vec<Row>) -> io::Res
             return Err(io::ErrorKind::InvalidData.into());
         };
         match kind {
-            SOCK_DIAG_BY_FAMILY => rows.extend(row(body, protocol)),
+            SOCK_DIAG_BY_FAMILY | TCPDIAG_GETSOCK => rows.extend(row(body, protocol)),
             NLMSG_DONE | NLMSG_ERROR => {
                 let code = u32_at(body, 0).map_or(0, u32::cast_signed);
                 return if code < 0 {
@@ -190,15 +201,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER + body.len()).expect("short");
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend([0; 10]);
-        bytes.extend(body);
-        bytes
-    }
 
     fn listener_on_all_of_ipv6() -> Vec<u8> {
         let mut body = vec![0; MESSAGE];

@@ -42,6 +42,43 @@ pub(super) fn port<'a>(text: &'a [u8], port: &'a str, stretch: &'a Stretch) -> i
     occurrences(text, port.as_bytes()).filter(move |at| counts(around(text, *at, port.len())))
 }
 
+/// Yields the offsets of the mentions of the port that are reached on this host beyond doubt: behind a name or address of
+/// the host itself; in prose also where the words say that it is a port.
+pub(super) fn reached_here<'a>(
+    text: &'a [u8],
+    port: &'a str,
+    stretch: &'a Stretch,
+) -> impl Iterator<Item = usize> + 'a {
+    let counts = move |(before, after): (&[u8], &[u8])| {
+        let here = stands_alone(before, after) && is_behind_this_host(before);
+        match stretch.ports {
+            Ports::No => false,
+            Ports::BehindHost | Ports::WholeValue => here,
+            Ports::Prose => {
+                let alone = before.last() != Some(&b':') && stands_alone(before, after);
+                here || is_published_by_command(before, after)
+                    || alone && (is_called_a_port(before, after) || is_with_protocol(after))
+            }
+        }
+    };
+    occurrences(text, port.as_bytes()).filter(move |at| counts(around(text, *at, port.len())))
+}
+
+/// Tells whether a name or an address that always means this host, and `:`, stand before the port.
+fn is_behind_this_host(before: &[u8]) -> bool {
+    let Some(before) = before.strip_suffix(b":") else { return false };
+    if before.ends_with(b"[::1]") {
+        return true;
+    }
+    let length = before.iter().rev().take_while(|byte| is_word(**byte) || b".-".contains(byte)).count();
+    let (_, host) = before.split_at(before.len() - length);
+    let labels: Vec<_> = host.split(|byte| *byte == b'.').collect();
+    let numeric = labels.iter().all(|label| !label.is_empty() && label.iter().all(u8::is_ascii_digit));
+    labels.last().is_some_and(|label| label.eq_ignore_ascii_case(b"localhost"))
+        || host.eq_ignore_ascii_case(b"host.docker.internal")
+        || labels.len() == 4 && numeric && labels.first() == Some(&b"127".as_slice())
+}
+
 fn occurrences<'a>(text: &'a [u8], wanted: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     text.windows(wanted.len().max(1)).enumerate().filter(move |(_, window)| *window == wanted).map(|(at, _)| at)
 }

@@ -16,6 +16,12 @@ const NAMED_VALUES: [&str; 3] = ["environment", "args", "labels"];
 /// Words in a name that say that a port is the one seen from outside.
 const OUTSIDE: [&str; 5] = ["PUBLIC", "EXTERNAL", "ADVERTISED", "PUBLISHED", "HOST_PORT"];
 
+/// Sections of a compose file whose values may be changed with consent: what services tell others about themselves.
+const EDITABLE: [&str; 2] = ["environment", "labels"];
+
+/// Words in a name that say that a value is for use inside the container, where the port does not move.
+const INSIDE: [&str; 6] = ["HEALTH", "HEALTHCHECK", "INTERNAL", "LISTEN", "BIND", "PROBE"];
+
 /// Where a port may stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ports {
@@ -53,6 +59,8 @@ pub(super) struct Stretch {
     pub(super) place: String,
     pub(super) ports: Ports,
     pub(super) variables: Variables,
+    /// Whether ports in it may be changed with consent.
+    pub(super) editable: bool,
 }
 
 /// Cuts a `.env` file into its values, but for those of the moved variable itself. An unreadable file has none.
@@ -75,6 +83,7 @@ pub(super) fn of_env(bytes: &[u8], variable: Option<&str>) -> Vec<Stretch> {
                 span,
                 line,
                 line_start,
+                editable: !is_inside(&assignment.name),
                 place: assignment.name.clone(),
                 ports: if whole { Ports::WholeValue } else { Ports::BehindHost },
                 variables: if quoted { Variables::No } else { Variables::References },
@@ -125,7 +134,9 @@ pub(super) fn of_compose(bytes: &[u8]) -> Vec<Stretch> {
         let nothing_follows = item.get(value..).unwrap_or_default().trim_ascii().is_empty();
         let pass_on = named && (nothing_follows || key.is_none());
         let place = key.unwrap_or(enclosing);
+        let seen_outside = keys.iter().any(|(_, key)| EDITABLE.contains(&key.as_str()));
         stretches.push(Stretch {
+            editable: seen_outside && !nothing_follows && !is_inside(&place),
             span: line_start + from + if nothing_follows { 0 } else { value }..line_start + text.len(),
             line,
             line_start,
@@ -148,6 +159,10 @@ pub(super) fn of_compose(bytes: &[u8]) -> Vec<Stretch> {
 fn is_port_seen_outside(name: &str, build_argument: bool) -> bool {
     let upper = name.to_ascii_uppercase();
     is_called_a_port(name) && (build_argument || OUTSIDE.iter().any(|word| upper.contains(word)))
+}
+
+fn is_inside(name: &str) -> bool {
+    name.split(['_', '-', '.']).any(|word| INSIDE.iter().any(|inside| word.eq_ignore_ascii_case(inside)))
 }
 
 /// Tells whether one word of a name is "port": `API_PORT`, not `SUPPORTED`.
@@ -201,6 +216,7 @@ pub(super) fn of_prose(bytes: &[u8]) -> Vec<Stretch> {
             line,
             line_start,
             place: place.clone(),
+            editable: true,
             ports: Ports::Prose,
             variables: Variables::Prose,
         });

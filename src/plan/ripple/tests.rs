@@ -181,3 +181,46 @@ fn odd_files_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn only_what_is_reached_on_this_host_may_be_changed() {
+    let spots = |file: &str, text: &str| -> Vec<usize> {
+        let found = uses(None, port(8000), &[(PathBuf::from(file), text.as_bytes())], &[]);
+        found.iter().flat_map(|found| found.spans.iter().map(|span| span.start)).collect()
+    };
+    for (line, expected) in [
+        ("A=http://localhost:8000,http://[::1]:8000/a,http://host.docker.internal:8000", vec![19, 37, 72]),
+        ("A=http://api.localhost:8000", vec![23]),
+        ("A=http://127.0.0.2:8000", vec![19]),
+        ("A=http://x.example.org:8000", vec![]),
+        ("A=http://192.168.1.9:8000", vec![]),
+        ("API_PORT=8000", vec![]),
+        ("HEALTH_URL=http://localhost:8000", vec![]),
+        ("A=http://localhost:80001", vec![]),
+        ("A=http://localhost:8000-8010", vec![]),
+    ] {
+        assert_eq!(spots(".env", line), expected, "{line}");
+    }
+    let compose = |section: &str| format!("services:\n  web:\n    {section}:\n      A: http://localhost:8000\n");
+    assert_eq!(spots("compose.yaml", &compose("environment")).len(), 1);
+    for section in ["args", "command", "healthcheck", "ports", "x-notes"] {
+        assert!(spots("compose.yaml", &compose(section)).is_empty(), "{section}");
+    }
+    assert_eq!(spots("README.md", "docker run -p 8000:80, port 8000, http://shop:8000\n"), [14, 28]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn respelled_files_differ_in_the_spots_alone(lines in proptest::collection::vec(
+        "[A-Z]{1,4}_?(URL|PORT)=(http://localhost:8000|http://a.b:8000|8000|'x http://127.0.0.1:8000')[ -]{0,2}", 0..6)
+    ) {
+        let text = lines.join("\n");
+        let file = PathBuf::from(".env");
+        let found = uses(None, port(8000), &[(file.clone(), text.as_bytes())], &[]);
+        let spots: Vec<_> = found.into_iter().flat_map(|found| found.spans).map(|span| (span, port(18_001))).collect();
+        if let Ok(after) = respelled(&file, text.as_bytes(), &spots) {
+            let back = String::from_utf8(after).expect("text").replace("18001", "8000");
+            proptest::prop_assert_eq!(back, text);
+        }
+    }
+}

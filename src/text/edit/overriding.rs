@@ -7,9 +7,10 @@ use std::path::Path;
 
 use super::super::project::{Analysis, Entry, Handle, Request, Value, override_beside};
 use super::super::yaml::{File, Kind, NodeId};
-use super::{EditRequest, Edited, Goal, file_edit, in_place, proof, with_edits};
+use super::{EditRequest, EditStyle, Edited, Goal, file_edit, in_place, is_in_place, proof, with_edits};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::PortRange;
+use crate::model::{Lever, PortRange};
+use crate::words::Message;
 use crate::words::text::TextWords;
 
 /// Stands between file names in the request that proves an override; no file name has it.
@@ -20,7 +21,11 @@ pub(crate) fn edit(before: &Analysis, request: &EditRequest<'_>, goals: &[Goal<'
     let ground = &before.picture.ground;
     let found = if ground.discovered { ground.files.get(1).cloned() } else { None };
     let path = found.unwrap_or_else(|| ground.files.first().map(|file| override_beside(file)).unwrap_or_default());
-    let is_there = |goal: &&Goal<'_>| matches!(goal.handle, Handle::Splice { path: own, .. } if *own == path);
+    let wanted = request.style == EditStyle::Override;
+    let is_there = |goal: &&Goal<'_>| match goal.handle {
+        Handle::Splice { path: own, .. } if *own == path => true,
+        _ => !wanted && is_in_place(before, goal, goals),
+    };
     let (inside, outside): (Vec<&Goal<'_>>, Vec<&Goal<'_>>) = goals.iter().partition(is_there);
     let inside: Vec<Goal<'_>> = inside.into_iter().cloned().collect();
     let mut files = in_place(before, request.snapshot, &inside)?;
@@ -39,7 +44,16 @@ pub(crate) fn edit(before: &Analysis, request: &EditRequest<'_>, goals: &[Goal<'
     files.retain(|edit| edit.file != path);
     let original = request.snapshot.get(&path).cloned().flatten();
     files.extend(file_edit(path.clone(), original, contents.unwrap_or_default()));
-    let mut notes = vec![TextWords::NoteComposeTwo { file: path.clone() }.into()];
+    let unasked = outside.iter().filter(|_| !wanted).map(|goal| {
+        let why = match &goal.mapping.lever {
+            Lever::Locked(refusal) => refusal.why.clone(),
+            _ => TextWords::LockedVariable { name: goal.mapping.variable.clone().unwrap_or_default() }.into(),
+        };
+        let (service, line) = (goal.service.to_owned(), goal.mapping.source.line);
+        TextWords::NoteOverridden { file: goal.mapping.source.file.clone(), line, service, why: Box::new(why) }.into()
+    });
+    let mut notes: Vec<Message> = unasked.collect();
+    notes.push(TextWords::NoteComposeTwo { file: path.clone() }.into());
     let mut proved: Request = request.request.clone();
     if !ground.files.contains(&path) && !ground.discovered {
         let files = ground.files.iter().cloned().chain([path.clone()]);

@@ -114,8 +114,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Proves that the project as compose renders it from the second snapshot, the one after the edit, has the goals fulfilled and is otherwise as before.
-/// What the same variable decides for services that are not active moves with it.
+/// Proves that the project as compose renders it from the second snapshot, the one after the edit, has the goals
+/// fulfilled and is otherwise as before. What the same variable decides for services that are not active moves with it.
 pub(crate) fn project(
     before: &Analysis,
     goals: &[Goal<'_>],

@@ -99,7 +99,7 @@ pub(crate) fn analyse(request: &Request, snapshot: &Snapshot) -> Result<Look<Ana
             });
         }
     }
-    let warnings = judge.warnings();
+    let (warnings, edit_warnings) = judge.warnings();
     let ground = &picture.ground;
     let project = Project {
         name: picture.rendered.name.clone(),
@@ -109,6 +109,7 @@ pub(crate) fn analyse(request: &Request, snapshot: &Snapshot) -> Result<Look<Ana
         services,
         mappings,
         warnings,
+        edit_warnings,
     };
     Ok(Look::Seen(Analysis { project, picture, spots }))
 }
@@ -276,8 +277,8 @@ impl<'a> Judge<'a> {
         let users = self.users.get(&(source.path.clone(), node));
         let services = || users.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
         let block = matches!(source.file.node(node).kind, Kind::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded));
-        let lock = if source.included && !source.path.starts_with(&self.picture.ground.directory) {
-            Some(("included", TextWords::LockedOutside { file: source.path.clone() }))
+        let lock = if source.included {
+            Some(("included", TextWords::LockedIncluded { file: source.path.clone() }))
         } else if !source.path.starts_with(&self.picture.ground.directory) {
             Some(("outside", TextWords::LockedOutside { file: source.path.clone() }))
         } else if entry.origin.via == Via::Alias {
@@ -321,8 +322,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Returns the warnings of the whole project, each once.
-    fn warnings(mut self) -> Vec<Message> {
+    /// Returns the warnings of the whole project, each once, and those that matter only when a port moves.
+    fn warnings(mut self) -> (Vec<Message>, Vec<Message>) {
         let picture = self.picture;
         let mut all = picture.ground.warnings.clone();
         for (name, at) in picture.rendered.unset.iter().take(MAX_WARNINGS) {
@@ -337,8 +338,15 @@ impl<'a> Judge<'a> {
             }
         }
         all.append(&mut self.warnings);
-        all
+        all.into_iter().partition(|warning| !concerns_edits(warning))
     }
+}
+
+/// Tells whether a warning matters only when a port moves.
+fn concerns_edits(warning: &Message) -> bool {
+    use TextWords::{EnvFilePassedOn, VariableNotSettable, VariableUsedElsewhere};
+    let Message::Text(words) = warning else { return false };
+    matches!(words, EnvFilePassedOn { .. } | VariableNotSettable { .. } | VariableUsedElsewhere { .. })
 }
 
 /// What is asked about one mapping.

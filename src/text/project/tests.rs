@@ -151,7 +151,7 @@ fn the_narrowest_lever_is_found() {
 fn a_variable_that_decides_more_than_the_port_is_named_with_the_place() {
     let text = one("\"${PORT:-8000}:80\"") + "    labels:\n      url: http://localhost:${PORT:-8000}\n";
     let found = project(&[("compose.yaml", &text)]);
-    let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = found.edit_warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         ["/p/compose.yaml:5: PORT also decides services.web.labels.url, so the port is changed here and not in .env"]
@@ -164,7 +164,7 @@ fn an_env_file_that_is_passed_on_is_tolerated_and_said() {
     let files = [("compose.yaml", text.as_str()), (".env", "PORT=8000\n")];
     assert_eq!(levers(&files), ["variable PORT true"]);
     let found = project(&files);
-    assert!(found.warnings.iter().any(|warning| warning.to_string().contains("gets all of /p/.env")));
+    assert!(found.edit_warnings.iter().any(|warning| warning.to_string().contains("gets all of /p/.env")));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn an_env_file_that_names_the_variable_counts_as_another_use() {
     let text = one("\"${PORT:-8000}:80\"") + "    env_file: [{path: app.env}]\n";
     let files = [("compose.yaml", text.as_str()), ("app.env", "URL=http://localhost:${PORT:-8000}\n")];
     assert_eq!(levers(&files), ["literal ${PORT:-8000}"]);
-    assert!(project(&files).warnings.iter().any(|warning| warning.to_string().contains("/p/app.env: URL")));
+    assert!(project(&files).edit_warnings.iter().any(|warning| warning.to_string().contains("/p/app.env: URL")));
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! Every command that README.md and docs/quick-start.md show is run, in their order, where no container engine answers.
+//!
+//! A block ```` ```console ```` holds commands (`$ …`, with `# exit code N` behind those that do not end with 0) and
+//! lines of their output, in which `…` stands for anything. A block with `file=NAME` is written to that file first.
+//! The ports 8000 to 8009 stand for ten free ones.
+
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Answer, Sandbox, free_block, have};
+
+/// How long a program started with `&` may take until its port answers.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// An engine that is not there: the commands then run natively, and leave nothing behind.
+const NO_ENGINE: &str = "unix:///nonexistent/docker.sock";
+
+/// A fenced block: the words behind the fence, and its lines.
+struct Block {
+    info: String,
+    lines: Vec<String>,
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let mut open: Option<Block> = None;
+    for line in text.lines() {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(info), None) => open = Some(Block { info: info.trim().to_owned(), lines: Vec::new() }),
+            (Some(_), Some(block)) => found.push(block),
+            (None, Some(mut block)) => {
+                block.lines.push(line.to_owned());
+                open = Some(block);
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    found
+}
+
+/// A command of a document, the exit code that it ends with, and lines that it prints.
+struct Shown {
+    command: String,
+    code: i32,
+    output: Vec<String>,
+}
+
+fn shown(block: &Block) -> Vec<Shown> {
+    let mut found: Vec<Shown> = Vec::new();
+    for line in &block.lines {
+        if let Some(typed) = line.strip_prefix("$ ") {
+            let (command, code) = typed.split_once("# exit code ").unwrap_or((typed, "0"));
+            let code = code.trim().parse().expect("an exit code");
+            found.push(Shown { command: command.trim().to_owned(), code, output: Vec::new() });
+        } else if let Some(last) = found.last_mut() {
+            last.output.push(line.clone());
+        }
+    }
+    found
+}
+
+/// Puts free ports in the place of 8000 to 8009.
+fn with_ports(text: &str, first: u16) -> String {
+    (0..10).fold(text.to_owned(), |text, step| text.replace(&format!("800{step}"), &(first + step).to_string()))
+}
+
+/// What a line says, without its spacing, with every process id of python3 and every user the same.
+fn plain(line: &str) -> String {
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    for at in 1..words.len() {
+        let (before, after) = words.split_at_mut(at);
+        let follows_process = matches!(before.last(), Some(&("(pid" | "python3")));
+        if let Some(word) = after.first_mut().filter(|word| follows_process && word.contains(')')) {
+            *word = word.trim_start_matches(|sign: char| sign == '(' || sign.is_ascii_digit());
+        }
+    }
+    words.join(" ")
+}
+
+/// Tells whether `line` is what `pattern` shows: its parts between `…`, in their order.
+fn matches(pattern: &str, line: &str) -> bool {
+    let (pattern, line) = (plain(pattern), plain(line));
+    if !pattern.contains('…') {
+        return pattern == line;
+    }
+    let mut rest = line.as_str();
+    pattern.split('…').all(|part| match rest.split_once(part) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+/// A program that a document starts with `&`; it ends with the value.
+struct Background(Child);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts `python3 -m http.server PORT`, the one program of others that the documents run.
+fn start(command: &str) -> Background {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let (Some((program, arguments)), Some(port)) = (words.split_first(), words.last()) else { panic!("{command}") };
+    assert_eq!(*program, "python3", "only python3 is started by documents");
+    let port: u16 = port.parse().expect("the port comes last");
+    let child = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let background = Background(child.expect("python3 starts"));
+    let end = Instant::now() + START_PATIENCE;
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(Instant::now() < end, "{command} answers");
+        std::thread::yield_now();
+    }
+    background
+}
+
+fn run(sandbox: &Sandbox, command: &str) -> Answer {
+    let ours = command.strip_prefix("portwright ").or_else(|| command.strip_prefix("cargo run --release -- "));
+    let arguments: Vec<&str> = ours.unwrap_or_else(|| panic!("not ours: {command}")).split_whitespace().collect();
+    let output = sandbox.command(&arguments).env("DOCKER_HOST", NO_ENGINE).output();
+    output.expect("the program runs").into()
+}
+
+fn follow(document: &str) {
+    if !have("python3", Command::new("python3").arg("--version").output().is_ok()) {
+        return;
+    }
+    let sandbox = Sandbox::new(&[]);
+    let first = free_block(10);
+    let mut started = Vec::new();
+    let mut count = 0;
+    for block in blocks(document) {
+        let file = block.info.split_whitespace().find_map(|word| word.strip_prefix("file="));
+        if let Some(name) = file {
+            sandbox.write(name, &with_ports(&(block.lines.join("\n") + "\n"), first));
+        }
+        if block.info != "console" {
+            let typed = block.lines.iter().find(|line| line.trim_start().starts_with("portwright "));
+            assert_eq!(typed, None, "a command that no test runs");
+            continue;
+        }
+        for Shown { command, code, output } in shown(&block) {
+            let command = with_ports(&command, first);
+            if let Some(program) = command.strip_suffix('&') {
+                started.push(start(program));
+                continue;
+            }
+            if let Some(folder) = command.strip_prefix("mkdir ") {
+                std::fs::create_dir(sandbox.project().join(folder)).expect("a folder");
+                continue;
+            }
+            let answer = run(&sandbox, &command);
+            count += 1;
+            let said = format!("{}{}", answer.stdout, answer.stderr);
+            assert_eq!(answer.code, code, "{command}\n{said}");
+            for line in output {
+                let line = with_ports(&line, first);
+                assert!(said.lines().any(|printed| matches(&line, printed)), "{command}: no line {line:?} in\n{said}");
+            }
+        }
+    }
+    assert!(count > 0, "the document shows commands");
+}
+
+#[test]
+fn every_command_of_the_readme_does_what_it_shows() {
+    follow(include_str!("../../README.md"));
+}
+
+#[test]
+fn every_command_of_the_quick_start_guide_does_what_it_shows() {
+    follow(include_str!("../../docs/quick-start.md"));
+}
