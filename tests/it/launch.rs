@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::launches::{Launches, alive, docker, env_value, healthy, http, image_of, signal, until};
+use crate::launches::{Launches, alive, at, docker, env_value, healthy, http, image_of, signal, until};
 use crate::support::{Sandbox, free_block, have_docker, hold};
 
 const NATIVE: [&str; 2] = ["--runtime", "native"];
@@ -19,7 +19,9 @@ fn api_list(port: u16, key: &str) -> u16 {
 }
 
 fn changes_nothing(document: &Value) -> bool {
-    document["launched"]["state"] == "unchanged" && document["changes"] == json!([]) && document["undo_id"].is_null()
+    *at(document, "/launched/state") == "unchanged"
+        && *at(document, "/changes") == json!([])
+        && at(document, "/undo_id").is_null()
 }
 
 #[test]
@@ -62,15 +64,13 @@ fn a_container_is_launched_hardened_found_again_and_taken_back() {
 
 fn is_hardened(id: &str) {
     let document: Value = serde_json::from_str(&docker(&["inspect", id])).expect("JSON");
-    let (config, host) = (&document[0]["Config"], &document[0]["HostConfig"]);
-    assert_eq!(config["User"], "65532:65532");
-    assert_eq!(host["ReadonlyRootfs"], true);
-    assert_eq!(host["CapDrop"], json!(["ALL"]));
-    assert_eq!(host["SecurityOpt"], json!(["no-new-privileges"]));
-    assert_eq!(host["Privileged"], false);
-    let bindings = host["PortBindings"].as_object().expect("bindings");
+    let host = |name: &str| at(&document, &format!("/0/HostConfig/{name}"));
+    assert_eq!(at(&document, "/0/Config/User"), "65532:65532");
+    assert_eq!((host("ReadonlyRootfs"), host("Privileged")), (&json!(true), &json!(false)));
+    assert_eq!((host("CapDrop"), host("SecurityOpt")), (&json!(["ALL"]), &json!(["no-new-privileges"])));
+    let bindings = host("PortBindings").as_object().expect("bindings");
     assert_eq!(bindings.len(), 11);
-    assert!(bindings.values().all(|binding| binding[0]["HostIp"] == "127.0.0.1"), "{bindings:?}");
+    assert!(bindings.values().all(|binding| at(binding, "/0/HostIp") == "127.0.0.1"), "{bindings:?}");
 }
 
 #[test]
@@ -249,7 +249,8 @@ fn lost_ports(runtime: &str) {
         let answer = answer.expect_code(0);
         assert!(answer.stderr.contains("was taken before the start"), "{}", answer.stderr);
         let port: u16 = env_value(&launches.sandbox.project(), "API_PORT").parse().expect("a port");
-        assert_ne!(port, held[0].local_addr().expect("an address").port());
+        let stolen = held.first().and_then(|held| held.local_addr().ok()).expect("an address");
+        assert_ne!(port, stolen.port());
         assert!(healthy(port));
         launches.run(&["undo", "--yes"]).expect_code(0);
     });

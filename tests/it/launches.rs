@@ -72,17 +72,8 @@ impl Launches {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
-        Self::note_image(self.command(arguments).output().expect("the program runs").into())
-    }
-
-    fn note_image(answer: Answer) -> Answer {
-        let document: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
-        if let Some(image) = document["launched"]["image"].as_str() {
-            let mut images = IMAGES.lock().expect("no panic while it is held");
-            if !images.1.iter().any(|known| known == image) {
-                images.1.push(image.to_owned());
-            }
-        }
+        let answer = self.command(arguments).output().expect("the program runs").into();
+        note_image(&answer);
         answer
     }
 
@@ -102,7 +93,7 @@ impl Launches {
     }
 
     pub(crate) fn status(&self) -> Value {
-        self.run(&["status", "--json"]).expect_code(0).json()["services"].clone()
+        at(&self.run(&["status", "--json"]).expect_code(0).json(), "/services").clone()
     }
 
     /// The processes whose command line names this sandbox.
@@ -137,7 +128,8 @@ impl Launches {
             return Vec::new();
         };
         let root = self.root().display().to_string();
-        let name = root.rsplit('/').next().unwrap_or_default().to_lowercase();
+        // As compose makes a project's name of it.
+        let name = root.rsplit('/').next().unwrap_or_default().to_lowercase().replace('-', "");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let lines = text.lines().filter(|line| line.contains(&root) || line.contains(&name));
         lines.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
@@ -177,10 +169,26 @@ impl Drop for Launches {
     }
 }
 
-/// Says which executable becomes the image, once a launch has made it.
+fn note_image(answer: &Answer) {
+    let document: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
+    if let Some(image) = document.pointer("/launched/image").and_then(Value::as_str) {
+        let mut images = IMAGES.lock().expect("no panic while it is held");
+        if !images.1.iter().any(|known| known == image) {
+            images.1.push(image.to_owned());
+        }
+    }
+}
+
+/// Reads a field of a document.
+#[track_caller]
+pub(crate) fn at<'document>(document: &'document Value, pointer: &str) -> &'document Value {
+    document.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {document}"))
+}
+
+/// Names the image that a launch made of this executable.
 #[track_caller]
 pub(crate) fn image_of(answer: &Value) -> String {
-    answer["launched"]["image"].as_str().expect("an image").to_owned()
+    at(answer, "/launched/image").as_str().expect("an image").to_owned()
 }
 
 /// One HTTP request; the status and the body, or `None` when nobody answers.
