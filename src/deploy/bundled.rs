@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::project::ProjectKind;
 use crate::disk::Digest;
 use crate::model::{Mapping, Port, PortRange, Project, PublishedPort, Secret};
 use crate::text::project::Snapshot;
@@ -18,6 +17,15 @@ const SERVICE: &str = "tunnel";
 /// A line of the template's compose file by which the bundled project is recognised, whatever a person changed around
 /// it.
 const MARK: &str = "x-portwright: tunnel-server";
+
+/// What kind of project it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProjectKind {
+    /// The bundled tunnel server, laid out by Portwright.
+    Bundled,
+    /// A compose project of the user's.
+    Compose,
+}
 
 /// How a fresh bundled project is laid out.
 #[derive(Debug, Clone)]

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Run;
+use super::bundled::ProjectKind;
 use super::order::ProjectOrder;
-use super::project::{LoadedProject, ProjectKind, contents, read_as};
+use super::project::{LoadedProject, contents, read_as};
 use crate::disk::{self, Digest, Dirs, ProjectState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FileEdit, MappingId, Move, Port, Project, Promise, PublishedPort};

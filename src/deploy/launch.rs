@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::bundled::ProjectKind;
 use super::native::{self, Spec};
 use super::order::{Order, RuntimeChoice};
-use super::project::ProjectKind;
 use super::{Audience, Planned, Run, bundled, service, verify};
 use crate::docker::{
     self, ComposeFailure, ComposeTool, DeployError, Deployed, Engine, EngineKind, Executable, FILES_FOLDER, PROGRAM,

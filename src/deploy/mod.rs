@@ -20,17 +20,18 @@ mod service;
 mod undo;
 mod verify;
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-pub use bundled::Layout;
+pub use bundled::{Layout, ProjectKind};
 pub use instance::{Instance, InstanceChoice, home};
 pub use launch::{Launched, Runtime};
 pub use native::supervise;
 pub use observe::{Memory, Observed, observe, observe_all, probe};
 pub use order::{Interrupt, Order, ProjectOrder, RuntimeChoice};
 pub use prepare::{Planned, prepare};
-pub use project::{LoadedProject, ProjectKind, find, no_project, read, read_or_lay_out};
+pub use project::{LoadedProject, find, no_project, read, read_or_lay_out};
 pub use scan::{Scan, ScanWishes, scan};
 pub use service::{LogWishes, ServiceState, Stopped, down, logs, status};
 pub use undo::{UndoOutcome, undo};
@@ -142,28 +143,7 @@ pub async fn quick_start(
         let runtime = launch::foreseen(order, &planned, observed.engine, natively, audience).await;
         return Ok(report(planned, runtime, true));
     }
-    let directory = loaded.project.directory.clone();
-    let is_made = !loaded.fresh.is_empty() && !directory.exists();
-    if is_made {
-        disk::create_private_folder(&directory)?;
-    }
-    let result = locked(order, layout, dirs, interrupt, audience, &loaded).await;
-    if is_made && result.is_err() {
-        // Only an empty folder goes: what was written stays for `undo`.
-        let _ = std::fs::remove_dir(&directory);
-    }
-    result
-}
-
-/// Carries a run out under the lock of its project.
-async fn locked(
-    order: &Order,
-    layout: &Layout,
-    dirs: &Dirs,
-    interrupt: &Interrupt,
-    audience: &mut dyn Audience,
-    loaded: &LoadedProject,
-) -> Result<Report> {
+    let _made = MadeFolder::for_fresh(&loaded)?;
     let state = loaded.open_state(dirs)?;
     let lock = lock(&state, "quick-start", audience)?;
     if let Some(recovered) = state.recover(&lock)? {
@@ -183,6 +163,27 @@ async fn locked(
         launch::bring_back(&run).await?;
     }
     result
+}
+
+/// A folder that was made for a fresh project. It goes again when the run leaves nothing in it.
+struct MadeFolder(PathBuf);
+
+impl MadeFolder {
+    fn for_fresh(loaded: &LoadedProject) -> Result<Option<Self>> {
+        let directory = &loaded.project.directory;
+        if loaded.fresh.is_empty() || directory.exists() {
+            return Ok(None);
+        }
+        disk::create_private_folder(directory)?;
+        Ok(Some(Self(directory.clone())))
+    }
+}
+
+impl Drop for MadeFolder {
+    fn drop(&mut self) {
+        // Fails for a folder with something in it, and that one stays.
+        let _ = std::fs::remove_dir(&self.0);
+    }
 }
 
 /// The kinds that promise that nothing was changed.

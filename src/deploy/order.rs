@@ -1,6 +1,7 @@
 //! What a run is asked to do, after the command line has been understood: nothing optional left that is required.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub enum RuntimeChoice {
 }
 
 /// A project to look at.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ProjectOrder {
     /// The directory (absolute).
     pub directory: PathBuf,
@@ -46,6 +47,21 @@ pub struct ProjectOrder {
     pub environment: BTreeMap<String, String>,
     /// Which runtime is wanted, as it decides which engine is asked.
     pub runtime: RuntimeChoice,
+}
+
+impl fmt::Debug for ProjectOrder {
+    /// Leaves the environment out: it holds secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ProjectOrder")
+            .field("directory", &self.directory)
+            .field("files", &self.files)
+            .field("env_file", &self.env_file)
+            .field("profiles", &self.profiles)
+            .field("instance", &self.instance)
+            .field("runtime", &self.runtime)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A quick-start to do.

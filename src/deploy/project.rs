@@ -1,8 +1,9 @@
 //! Reads a project from disk, file by file as the reader asks for them; or lays out the bundled one in memory.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::bundled;
+use super::bundled::{self, ProjectKind};
 use super::instance::{self, Instance};
 use super::order::ProjectOrder;
 use crate::disk::{self, Dirs, ProjectState};
@@ -14,17 +15,8 @@ use crate::words::deploy::DeployWords;
 /// The most files one project may name through `-f`, `include` and `extends`; the largest of the corpus names 7.
 const PROJECT_FILES_MAX: usize = 256;
 
-/// What kind of project it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProjectKind {
-    /// The bundled tunnel server, laid out by Portwright.
-    Bundled,
-    /// A compose project of the user's.
-    Compose,
-}
-
 /// A project with the contents of every file that it was read from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LoadedProject {
     /// What kind it is.
     pub kind: ProjectKind,
@@ -38,6 +30,19 @@ pub struct LoadedProject {
     pub fresh: Vec<PathBuf>,
     /// What makes it a copy of another project; the snapshot holds the copies under the names of the originals.
     pub instance: Option<Instance>,
+}
+
+impl fmt::Debug for LoadedProject {
+    /// Leaves the contents of files out: they hold secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LoadedProject")
+            .field("kind", &self.kind)
+            .field("project", &self.project)
+            .field("files", &self.snapshot.keys())
+            .field("fresh", &self.fresh)
+            .finish_non_exhaustive()
+    }
 }
 
 impl LoadedProject {

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use super::bundled::ProjectKind;
 use super::instance::{HELD, Instance};
 use super::launch::{LAUNCH_RECORD, Runtime, compose_failed};
 use super::observe::connect;
 use super::order::ProjectOrder;
-use super::project::{LoadedProject, ProjectKind};
+use super::project::LoadedProject;
 use super::{bundled, native, verify};
 use crate::disk::{ProjectLock, ProjectState};
 use crate::docker::{self, ComposeFailure, ComposeTool, Engine, ServiceStatus};

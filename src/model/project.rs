@@ -1,6 +1,7 @@
 //! A compose project as Portwright reads it: which service publishes which port, where that is written, and how it
 //! can be changed.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -149,8 +150,8 @@ pub struct Move {
     pub to: Port,
 }
 
-/// New contents for one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// New contents for one file. They may be secret, so `Debug` does not show them.
+#[derive(Clone, PartialEq, Eq)]
 pub struct FileEdit {
     /// The file (absolute).
     pub file: PathBuf,
@@ -158,6 +159,17 @@ pub struct FileEdit {
     pub before: Option<Vec<u8>>,
     /// The bytes after the edit.
     pub after: Vec<u8>,
+}
+
+impl fmt::Debug for FileEdit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("FileEdit")
+            .field("file", &self.file)
+            .field("bytes_before", &self.before.as_ref().map(Vec::len))
+            .field("bytes_after", &self.after.len())
+            .finish()
+    }
 }
 
 /// Another place that names a moved port or its variable.
@@ -172,4 +184,16 @@ pub struct Use {
     /// Where the port stands in this value or line so that it could be changed with consent, in bytes of the file; empty
     /// where a change is not safe.
     pub spans: Vec<Range<usize>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_does_not_show_what_it_writes() {
+        let edit =
+            FileEdit { file: ".env".into(), before: Some(b"KEY=canary".to_vec()), after: b"KEY=canary2".to_vec() };
+        assert!(!format!("{edit:?}").contains("canary"));
+    }
 }
