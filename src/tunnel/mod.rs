@@ -9,6 +9,8 @@ mod forward;
 mod guard;
 mod health;
 mod mappings;
+#[allow(dead_code)]
+pub(crate) mod proto;
 pub mod policy;
 mod refusal;
 mod relay;
