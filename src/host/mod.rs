@@ -10,6 +10,8 @@ mod process;
 mod rules;
 mod signals;
 mod sockets;
+mod splice;
+mod tcp_options;
 mod tool;
 mod waker;
 
@@ -36,4 +38,6 @@ pub use process::{ProcessMark, detach, kill, terminate};
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};
+pub use splice::Pipe;
+pub use tcp_options::{prepare_accepted, prepare_connected, prepare_listener};
 pub use waker::Waker;

@@ -20,7 +20,7 @@ use super::config::MappingPorts;
 use super::forward::{Draining, Forwarder, OwnPorts, Pace, Route, this_machine};
 use super::policy::{Host, TargetPolicy};
 use super::refusal::Refusal;
-use super::relay::{Patience, Terms, Throttle};
+use super::relay::{Patience, Terms, Throttle, Traffic};
 use super::request::{self, Wanted};
 use super::store::{NewMapping, Store, StoredMapping};
 use crate::model::Port;
@@ -298,6 +298,7 @@ impl Inner {
             terms: Terms {
                 patience: Patience::DEFAULT,
                 throttles: (row.bandwidth_limit > 0).then(|| [throttle(), throttle()]),
+                traffic: Traffic::default(),
             },
             policy: Arc::clone(&self.policy),
             own: Arc::clone(&self.own),

@@ -5,9 +5,14 @@
 
 mod api;
 pub mod config;
+mod dial;
+mod entry;
+pub mod exposure;
+mod ferry;
 mod forward;
 mod guard;
 mod health;
+mod link;
 mod mappings;
 #[allow(dead_code)]
 pub(crate) mod proto;
@@ -18,7 +23,12 @@ mod request;
 pub mod server;
 mod settings;
 mod store;
+mod stream;
+mod target;
 mod templates;
+pub mod trial;
+mod wire;
+mod yard;
 
 pub use health::{Health, health_probe};
 pub use templates::{LaidOut, Layout, render};

@@ -122,6 +122,7 @@ catalogue! {
         Prefix => "a prefix of 0 to 32, or 0 to 128", "前缀长度 0 到 32（IPv6 为 0 到 128）";
         HostOrAddress => "a host name or an address", "主机名或 IP 地址";
         PlainDecimal => "an address in plain decimal notation", "普通十进制写法的 IP 地址";
+        ExposedTarget => "PORT or HOST:PORT, where the port may be a range or *", "端口或 主机:端口，端口可以是范围或 *";
         TargetEntry => "a host name, an address or a network like 10.0.0.0/8", "主机名、IP 地址或网段，例如 10.0.0.0/8";
     }
 }
