@@ -3,6 +3,8 @@
 //! The layout of every frame is written down in `docs/tunnel-protocol.md`.
 
 pub(crate) mod frame;
+pub(crate) mod hello;
+pub(crate) mod limits;
 
 /// Why a session must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
