@@ -185,8 +185,3 @@ impl Crowd {
         .await;
     }
 }
-pub(crate) async fn trial(yard: &Rc<Yard>, listener: TcpListener, entry: Entry) {
-    let (_p, phases) = watch::channel(Phase::Serve);
-    let (closing, _closed) = oneshot::channel();
-    serve(yard, listener, Rc::new(entry), phases, closing).await;
-}

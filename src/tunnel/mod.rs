@@ -9,14 +9,17 @@ mod dial;
 mod entry;
 pub mod exposure;
 mod ferry;
+mod files;
 mod forward;
 mod guard;
+#[allow(dead_code, unused_imports)]
+mod handshake;
 mod health;
 mod link;
 mod mappings;
+pub mod policy;
 #[allow(dead_code)]
 pub(crate) mod proto;
-pub mod policy;
 mod refusal;
 mod relay;
 mod request;
@@ -26,7 +29,11 @@ mod store;
 mod stream;
 mod target;
 mod templates;
-pub mod trial;
+#[allow(dead_code, unused_imports)]
+mod tls;
+#[allow(dead_code)]
+mod token;
+mod tokens;
 mod wire;
 mod yard;
 
