@@ -329,6 +329,8 @@ pub struct DownArgs {
 pub enum TunnelVerb {
     /// Runs the tunnel server until it is stopped.
     Server(TunnelServerArgs),
+    /// Connects this machine to a tunnel server, and stays connected.
+    Client(Box<TunnelClientArgs>),
     /// Asks the server of a configuration whether it is well; the container's health check.
     #[command(hide = true)]
     Health(TunnelServerArgs),
@@ -343,6 +345,44 @@ pub struct TunnelServerArgs {
     /// A file of variables that complete the configuration.
     #[arg(long)]
     pub env_file: Option<PathBuf>,
+}
+
+/// `tunnel client`.
+#[derive(Debug, Clone, Args)]
+pub struct TunnelClientArgs {
+    /// The server, `HOST:PORT`.
+    #[arg(long, required_unless_present = "join")]
+    pub server: Option<String>,
+    /// A join code, which holds server, token and pin.
+    #[arg(long, conflicts_with_all = ["server", "token_file", "pin", "ca"])]
+    pub join: Option<String>,
+    /// The file that holds the token; `-` for standard input.
+    #[arg(long, required_unless_present_any = ["join", "legacy_v1"])]
+    pub token_file: Option<PathBuf>,
+    /// The fingerprint of the server's key.
+    #[arg(long, conflicts_with = "ca")]
+    pub pin: Option<String>,
+    /// The certificate of the authority that certifies the server.
+    #[arg(long)]
+    pub ca: Option<PathBuf>,
+    /// The client's own certificate, where the server asks for one.
+    #[arg(long, requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Does without TLS, also towards another machine.
+    #[arg(long, conflicts_with_all = ["pin", "ca", "cert"])]
+    pub insecure: bool,
+    /// What the client wants to be called below the name of its token.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What the server may reach here.
+    #[arg(long = "expose")]
+    pub exposes: Vec<String>,
+    /// Speaks version 1 of the protocol, which has no token and no TLS.
+    #[arg(long = "legacy-v1", conflicts_with_all = ["pin", "ca", "cert", "name", "join", "token_file"])]
+    pub legacy_v1: bool,
 }
 
 /// `supervise`.

@@ -87,6 +87,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Logs(typed) => service::logs(arguments, typed, talk, environment),
         Verb::Down(typed) => service::down(arguments, typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Server(typed) } => tunnel::server(typed, talk, environment),
+        Verb::Tunnel { verb: TunnelVerb::Client(typed) } => tunnel::client(typed, talk),
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
         Verb::Supervise(typed) => tunnel::supervise(typed),
     }

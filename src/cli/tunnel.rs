@@ -1,10 +1,11 @@
 //! `tunnel server`, its health check, and the supervisor of the native runtime.
 
-use super::args::{SuperviseArgs, TunnelServerArgs};
+use super::args::{SuperviseArgs, TunnelClientArgs, TunnelServerArgs};
 use super::{Ending, Environment, Talk, runtime, wishes};
 use crate::deploy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::StopSignals;
+use crate::tunnel::client::{ClientOptions, Progress};
 use crate::tunnel;
 use crate::words::verbs::VerbWords;
 
@@ -14,6 +15,31 @@ pub(super) fn server(typed: &TunnelServerArgs, talk: &Talk, environment: &Enviro
     if summary.cut > 0 {
         talk.note(VerbWords::CutVisitors { count: summary.cut });
     }
+    Ok(Ending::Done)
+}
+
+/// Stays connected until SIGTERM or SIGINT; a second signal does not wait for streams to finish.
+pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk) -> Result<Ending> {
+    let options = ClientOptions {
+        server: typed.server.clone(),
+        join: typed.join.clone(),
+        token_file: typed.token_file.clone(),
+        pin: typed.pin.clone(),
+        ca: typed.ca.clone(),
+        identity: typed.cert.clone().zip(typed.key.clone()),
+        insecure: typed.insecure,
+        name: typed.name.clone(),
+        exposes: typed.exposes.clone(),
+        legacy_v1: typed.legacy_v1,
+        verbose: talk.verbose,
+    };
+    tunnel::client::main_entry(&options, |progress| match progress {
+        Progress::Connected { server, name } => talk.say(VerbWords::TunnelConnected { server, name }),
+        Progress::Waiting { error, wait } => {
+            talk.warn(error.message().clone());
+            talk.say(VerbWords::TunnelWaiting { seconds: format!("{:.1}", wait.as_secs_f64()) });
+        }
+    })?;
     Ok(Ending::Done)
 }
 

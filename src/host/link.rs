@@ -22,6 +22,13 @@ pub fn watch_link(stream: &TcpStream) -> io::Result<()> {
     give_up_after(&socket, SILENCE_MAX)
 }
 
+/// Takes back the limit on unacknowledged bytes: Linux also counts a peer that acknowledges but has no room
+/// (`tcp_probe_timer` in `tcp_timer.c`), and the reader of a data connection may pause for as long as it likes.
+pub fn let_link_wait(stream: &TcpStream) -> io::Result<()> {
+    give_up_after(&SockRef::from(stream), Duration::ZERO)
+}
+
+/// Zero stands for the system's own limit.
 #[cfg(target_os = "linux")]
 fn give_up_after(socket: &SockRef<'_>, silence: Duration) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(silence))

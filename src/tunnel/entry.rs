@@ -108,7 +108,7 @@ fn open(
         reset(visitor);
         return Err("too many visitors");
     }
-    let Some(link) = yard.link(&entry.client) else {
+    let Some(link) = yard.server_of(&entry.client, entry.port) else {
         reset(visitor);
         return Err("no client is connected");
     };

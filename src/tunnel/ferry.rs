@@ -16,7 +16,6 @@ use super::link::Link;
 use super::proto::Reason;
 use super::relay::{End, Left, Silence, Toll, Up, join, reset};
 use super::stream::{Ending, Inbound, Stream};
-use super::wire::Wire;
 
 /// Bytes that one read of a socket takes, and so the longest frame that is sent.
 const CHUNK: usize = 64 * 1024;
@@ -176,7 +175,7 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, asks: bool, up: 
     match (ending, socket, carrier) {
         (Ending::Lifted, Some(socket), Some(carrier)) => {
             let cut = async { drop(stream.stopped().await) };
-            ending = match join(Wire::Plain(socket), carrier, left, up, &stream.terms, cut).await {
+            ending = match join(socket, carrier, left, up, &stream.terms, cut).await {
                 End::Finished => Ending::Finished,
                 End::Broken => Ending::Broken,
                 End::Silent => Ending::Silent,

@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 use super::dial::dial;
 use super::policy::{Access, Host, TargetPolicy};
 use super::relay::{End, Left, Terms, Up, join, reset};
-use super::wire::Wire;
 use crate::host::prepare_accepted;
 use crate::model::Port;
 
@@ -246,9 +245,8 @@ async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phas
         }
     };
     prepare_accepted(&visitor);
-    let (visitor, target) = (Wire::Plain(visitor), Wire::Plain(target));
     let cut = reached(&mut phases, Phase::Cut);
-    let end = join(visitor, target, Left::BOTH, Up::Far, &route.terms, cut).await;
+    let end = join(visitor, target.into(), Left::BOTH, Up::Far, &route.terms, cut).await;
     tracing::debug!(port = %route.port, visitor = %peer.ip(), ?end, "visitor left");
     end == End::Cut
 }

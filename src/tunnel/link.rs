@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, interval};
 
 use super::proto::{Event, Fault, GoAwayReason, Open, OpenFault, Reason, Session, StreamId};
-use super::relay::{Terms, reset};
+use super::relay::{Far, Terms, reset};
 use super::stream::{Ending, Inbound, Stream};
 use super::wire::Wire;
 
@@ -59,6 +59,8 @@ pub(crate) trait Role {
     fn lift(&self, link: &Rc<Link>, id: StreamId);
     /// Something was received; the peer lives.
     fn heard(&self);
+    /// There are so many streams now.
+    fn counted(&self, streams: usize);
 }
 
 /// A running session.
@@ -133,7 +135,7 @@ impl Link {
             }
         };
         let stream = Rc::new(Stream::new(id, Some(socket), terms));
-        self.streams.borrow_mut().insert(id, Rc::clone(&stream));
+        self.insert(&stream);
         self.wake_pump();
         Ok(stream)
     }
@@ -141,8 +143,14 @@ impl Link {
     /// Enters a stream that the peer opened.
     pub(crate) fn enter(&self, id: StreamId, terms: Arc<Terms>) -> Rc<Stream> {
         let stream = Rc::new(Stream::new(id, None, terms));
-        self.streams.borrow_mut().insert(id, Rc::clone(&stream));
+        self.insert(&stream);
         stream
+    }
+
+    fn insert(&self, stream: &Rc<Stream>) {
+        let mut streams = self.streams.borrow_mut();
+        streams.insert(stream.id, Rc::clone(stream));
+        self.role.counted(streams.len());
     }
 
     /// Tells the peer that the target was reached.
@@ -172,13 +180,15 @@ impl Link {
 
     /// Drops a stream that is over.
     pub(crate) fn forget(&self, id: StreamId) {
-        self.streams.borrow_mut().remove(&id);
+        let mut streams = self.streams.borrow_mut();
+        streams.remove(&id);
+        self.role.counted(streams.len());
     }
 
     /// Brings the data connection of a stream; it is dropped when the stream is over already.
-    pub(crate) fn bring(&self, id: StreamId, wire: Wire) {
+    pub(crate) fn bring(&self, id: StreamId, carrier: Far) {
         if let Some(stream) = self.streams.borrow().get(&id) {
-            stream.carrier.replace(Some(wire));
+            stream.carrier.replace(Some(carrier));
             stream.wake();
         }
     }
@@ -192,6 +202,12 @@ impl Link {
     /// Tells the peer to open nothing more; streams may finish.
     pub(crate) fn go_away(&self, reason: GoAwayReason) {
         self.session.borrow_mut().go_away(reason, "");
+        self.wake_pump();
+    }
+
+    /// Asks the peer for a sign of life.
+    pub(crate) fn ask(&self) {
+        self.session.borrow_mut().ping(Instant::now().into_std());
         self.wake_pump();
     }
 

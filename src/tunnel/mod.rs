@@ -4,7 +4,9 @@
 //! and `mappings` serves them; `guard` and `api` are the door; `server` puts it all together.
 
 mod api;
+pub mod client;
 pub mod config;
+mod control;
 mod dial;
 mod entry;
 pub mod exposure;
@@ -24,6 +26,7 @@ mod refusal;
 mod relay;
 mod request;
 pub mod server;
+mod sessions;
 mod settings;
 mod store;
 mod stream;

@@ -216,17 +216,30 @@ impl Left {
     pub(crate) const BOTH: Self = Self { outbound: true, inbound: true };
 }
 
+/// The far connection of a pair.
+pub(crate) struct Far {
+    pub(crate) wire: Wire,
+    /// Bytes that were received on it already.
+    pub(crate) early: BytesMut,
+}
+
+impl From<TcpStream> for Far {
+    fn from(tcp: TcpStream) -> Self {
+        Self { wire: Wire::Plain(tcp), early: BytesMut::new() }
+    }
+}
+
 /// Carries bytes both ways until both ends have finished, one breaks, nothing moves for too long, or `cut` completes.
 /// `up` tells which direction goes towards the target, for the throttles and the counters.
 pub(crate) async fn join(
-    near: Wire,
-    far: Wire,
+    near: TcpStream,
+    far: Far,
     left: Left,
     up: Up,
     terms: &Terms,
     cut: impl Future<Output = ()>,
 ) -> End {
-    let mut pair = Pair::new(near, far, left, up, terms);
+    let mut pair = Pair::new(Wire::Plain(near), far, left, up, terms);
     let end = tokio::select! {
         biased;
         end = poll_fn(|cx| pair.poll(cx)) => end,
@@ -259,13 +272,14 @@ struct Pair<'a> {
 }
 
 impl<'a> Pair<'a> {
-    fn new(near: Wire, far: Wire, left: Left, up: Up, terms: &'a Terms) -> Self {
+    fn new(near: Wire, far: Far, left: Left, up: Up, terms: &'a Terms) -> Self {
+        let Far { wire: far, early } = far;
         let [up_toll, down_toll] = terms.tolls();
         let (outbound_toll, inbound_toll) = if up == Up::Far { (up_toll, down_toll) } else { (down_toll, up_toll) };
         let spliced = near.plain().is_some() && far.plain().is_some();
         Self {
             outbound: Way::new(left.outbound, spliced, outbound_toll),
-            inbound: Way::new(left.inbound, spliced, inbound_toll),
+            inbound: Way { early, ..Way::new(left.inbound, spliced, inbound_toll) },
             near,
             far,
             up,
@@ -305,6 +319,8 @@ impl<'a> Pair<'a> {
 
 /// One direction of a pair.
 struct Way {
+    /// Bytes that go before everything else.
+    early: BytesMut,
     lane: Lane,
     toll: Toll,
     /// Bytes moved since they were last counted.
@@ -330,7 +346,7 @@ enum Lane {
 impl Way {
     fn new(open: bool, spliced: bool, toll: Toll) -> Self {
         let lane = if spliced { Lane::Spliced(None) } else { Lane::Copied(BytesMut::new()) };
-        Self { lane, toll, moved: 0, state: if open { State::Flowing } else { State::Over } }
+        Self { early: BytesMut::new(), lane, toll, moved: 0, state: if open { State::Flowing } else { State::Over } }
     }
 
     /// Moves what can be moved; ready when the direction is over.
@@ -394,6 +410,12 @@ impl Way {
 
     /// Gives `to` everything that is held.
     fn push(&mut self, cx: &mut Context<'_>, to: &mut Wire) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let before = self.early.len();
+            let outcome = to.poll_write(cx, &mut self.early);
+            self.moved += before - self.early.len();
+            ready!(outcome?);
+        }
         match &mut self.lane {
             Lane::Copied(buffer) => {
                 let before = buffer.len();

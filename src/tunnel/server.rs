@@ -5,17 +5,25 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
 use super::files::{read_secret, read_text};
-use super::mappings::Mappings;
+use super::control::{self, Control};
+use super::handshake::Gate;
+use super::mappings::{Mappings, Tunnel};
+use super::proto::GoAwayReason;
 use super::store::Store;
+use super::tls::{ServerTls, TlsFiles};
+use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::StopSignals;
 use crate::model::Port;
@@ -52,6 +60,15 @@ pub struct Server {
     api: ApiServer,
     api_address: SocketAddr,
     mappings: Mappings,
+    door: Option<Door>,
+}
+
+/// The control port of a running server.
+struct Door {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    queue: YardQueue,
+    task: JoinHandle<()>,
 }
 
 impl Server {
@@ -63,17 +80,20 @@ impl Server {
         let (store, rows) = Store::open(&config.database)?;
         let listener = TcpListener::bind(config.api.listen).await.map_err(|error| api_taken(&error, &config))?;
         let api_address = listener.local_addr().map_err(|error| api_taken(&error, &config))?;
-        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store);
+        let tunnel = config.tunnel.enabled.then(|| open_tunnel(&config)).transpose()?;
+        let (listener_of_door, tunnel) = tunnel.unzip();
+        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store, tunnel.clone());
         if let Some(port) = Port::new(api_address.port()) {
             mappings.own().add(port);
         }
+        let door = match (listener_of_door, tunnel) {
+            (Some(listener), Some(tunnel)) => Some(open_door(listener, tunnel, &config, &mappings)?),
+            _ => None,
+        };
         mappings.restore(rows).await;
-        if config.tunnel.enabled {
-            tracing::warn!("this version forwards directly only; mappings through the tunnel are refused");
-        }
         tracing::info!(api = %api_address, ports = %config.ports.range, "serving");
         let api = ApiServer::start(listener, config, mappings.clone());
-        Ok(Self { api, api_address, mappings })
+        Ok(Self { api, api_address, mappings, door })
     }
 
     /// Where the API listens; the real port where the configuration named 0.
@@ -82,17 +102,88 @@ impl Server {
         self.api_address
     }
 
+    /// Where clients connect; `None` when the tunnel is switched off.
+    #[must_use]
+    pub fn tunnel_address(&self) -> Option<SocketAddr> {
+        self.door.as_ref().map(|door| door.address)
+    }
+
     /// Serves until `shutdown` completes, then accepts nothing more, lets visitors finish, and resets the rest.
     pub async fn finish(self, shutdown: impl Future<Output = Drain>) -> Summary {
         let Drain { grace, now } = shutdown.await;
         tracing::info!(seconds = grace.as_secs(), "stopping; visitors may finish");
         let api = tokio::spawn(self.api.stop());
+        if let Some(door) = &self.door {
+            door.stop.send_replace(true);
+            door.queue.run(|yard| yard.links().iter().for_each(|link| link.go_away(GoAwayReason::ShuttingDown))).await;
+        }
         let cut = self.mappings.close(Instant::now() + grace, now).await;
+        if let Some(door) = self.door {
+            door.task.abort();
+            door.queue.run(|yard| yard.links().iter().for_each(|link| link.cut(GoAwayReason::ShuttingDown))).await;
+            door.queue.rest().await;
+        }
         // What is still asked after that is answered by a closed connection.
         let _ = timeout(API_GRACE, api).await;
         tracing::info!(cut, "stopped");
         Summary { cut }
     }
+}
+
+/// Binds the control port and starts the thread of the sessions.
+fn open_tunnel(config: &ServerConfig) -> Result<(std::net::TcpListener, Tunnel)> {
+    let address = config.tunnel.listen;
+    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    let listener = bound.map_err(|error| {
+        let address = address.to_string();
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return Error::new(ErrorKind::Busy, TunnelWords::ControlPortTaken { address })
+                .hint(TunnelWords::OtherControlPort { port: config.tunnel.listen.port() });
+        }
+        Error::new(ErrorKind::Missing, TunnelWords::ControlUnavailable { address, reason: error.to_string() })
+            .hint(TunnelWords::CheckControlAddress)
+    })?;
+    let failed =
+        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
+    let queue = YardQueue::start().map_err(failed)?;
+    Ok((listener, Tunnel { queue, sessions: Arc::default() }))
+}
+
+/// Opens the control port for clients.
+fn open_door(
+    listener: std::net::TcpListener,
+    tunnel: Tunnel,
+    config: &ServerConfig,
+    mappings: &Mappings,
+) -> Result<Door> {
+    let failed =
+        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let files = TlsFiles::of(&config.tunnel.tls, &config.database);
+    let tls = files.map(ServerTls::open).transpose()?.map(Arc::new);
+    let (stop, stopping) = watch::channel(false);
+    let tokens = trial_tokens();
+    let control = Control { sessions: tunnel.sessions, queue: tunnel.queue.clone(), tokens, stopping };
+    let pin = tls.as_ref().map_or_else(|| "none".to_owned(), |tls| tls.pin().to_string());
+    tracing::info!(tunnel = %address, pin, "waiting for clients");
+    if let Some(port) = Port::new(address.port()) {
+        mappings.own().add(port);
+    }
+    let gate = Arc::new(Gate::new(tls, config.tunnel.legacy_v1, Arc::new(control.clone())));
+    let task = tokio::spawn(control::serve(listener, gate, control, Arc::clone(mappings.accepts())));
+    Ok(Door { address, stop, queue: tunnel.queue, task })
+}
+
+fn trial_tokens() -> watch::Receiver<Arc<Vec<super::handshake::TokenRow>>> {
+    let rows = std::env::var("PORTWRIGHT_TRIAL").ok().map(|text| {
+        let token: super::token::Token = text.parse().unwrap_or_else(|_| panic!());
+        super::handshake::TokenRow { id: token.id(), name: "default".into(), verifier: token.verifier(), ports: vec![] }
+    });
+    watch::channel(Arc::new(rows.into_iter().collect())).1
 }
 
 /// Starts a server and serves until `shutdown` completes.

@@ -9,8 +9,7 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 
 use super::proto::{Reason, StreamId};
-use super::relay::Terms;
-use super::wire::Wire;
+use super::relay::{Far, Terms};
 
 /// A piece of data that is at least this long counts as bulk: twice what a request or an answer usually takes, and what
 /// a busy socket easily gives in one read.
@@ -61,7 +60,7 @@ pub(crate) struct Stream {
     pub(crate) pending: RefCell<BytesMut>,
     pub(crate) inbound: Cell<Inbound>,
     /// The data connection, from its arrival until the stream moves there.
-    pub(crate) carrier: RefCell<Option<Wire>>,
+    pub(crate) carrier: RefCell<Option<Far>>,
     /// Bytes that came in large pieces; what decides whether the stream is bulk.
     pub(crate) bulk_bytes: Cell<usize>,
     /// Already waits for room in the session's output.

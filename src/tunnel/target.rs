@@ -18,16 +18,15 @@ use super::forward::Pace;
 use super::link::{Link, Role};
 use super::policy::{Denial, Host};
 use super::proto::{Kind, Open, Reason, StreamId};
-use super::relay::{Patience, Terms, Traffic, Up};
+use super::relay::{Far, Patience, Terms, Traffic, Up};
 use super::stream::Stream;
-use super::wire::Wire;
 use crate::model::Port;
 
 /// Dials at a time; more are refused. Each holds a descriptor for ten seconds at most.
 const DIALS_MAX: usize = 1024;
 
 /// Makes a data connection for a stream of the session.
-pub(crate) type Connect = Rc<dyn Fn(StreamId) -> Pin<Box<dyn Future<Output = io::Result<Wire>>>>>;
+pub(crate) type Connect = Rc<dyn Fn(StreamId) -> Pin<Box<dyn Future<Output = io::Result<Far>>>>>;
 
 /// What a client does with the streams that the server opens.
 pub(crate) struct Targets {
@@ -79,7 +78,7 @@ impl Role for Targets {
         let (link, connecting) = (Rc::clone(link), (self.connect)(id));
         spawn_local(async move {
             match connecting.await {
-                Ok(wire) => link.bring(id, wire),
+                Ok(carrier) => link.bring(id, carrier),
                 // The stream simply stays on the session.
                 Err(error) => tracing::debug!(%error, "no data connection"),
             }
@@ -87,6 +86,8 @@ impl Role for Targets {
     }
 
     fn heard(&self) {}
+
+    fn counted(&self, _: usize) {}
 }
 
 async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, target: TcpStream) {

@@ -3,15 +3,18 @@
 //! rustls alone would read a socket in pieces of 4 KiB; here one call takes what waits, and one call sends several
 //! records. Everything is polled, so that one task can wait for both directions and for its neighbours at once.
 
-use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
 use tokio_rustls::rustls::Connection;
 use tokio_util::io::poll_read_buf;
+
+use super::handshake::Transport;
 
 /// Ciphertext that one system call takes, and the most that is encrypted ahead of the socket, in bytes.
 const CIPHERTEXT_BYTES: usize = 256 * 1024;
@@ -34,11 +37,64 @@ pub(crate) struct Secure {
     ended: bool,
 }
 
+/// A connection on its way to another thread, whose runtime takes it over.
+pub(crate) struct Parcel {
+    tcp: std::net::TcpStream,
+    tls: Option<Box<Connection>>,
+}
+
+impl Parcel {
+    /// Takes a connection from the runtime that made it.
+    ///
+    /// # Errors
+    /// When the system cannot make the connection known elsewhere.
+    pub(crate) fn pack(transport: Transport) -> io::Result<Self> {
+        let (tcp, tls) = parts(transport);
+        Ok(Self { tcp: tcp.into_std()?, tls: tls.map(Box::new) })
+    }
+
+    /// Gives the connection to the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// As [`Parcel::pack`].
+    pub(crate) fn unpack(self) -> io::Result<Wire> {
+        let tcp = TcpStream::from_std(self.tcp)?;
+        Ok(Wire::new(tcp, self.tls.map(|tls| *tls)))
+    }
+}
+
+fn parts(transport: Transport) -> (TcpStream, Option<Connection>) {
+    match transport {
+        Transport::Plain(tcp) => (tcp, None),
+        Transport::Tls(stream) => match *stream {
+            TlsStream::Client(stream) => {
+                let (tcp, tls) = stream.into_inner();
+                (tcp, Some(Connection::Client(tls)))
+            }
+            TlsStream::Server(stream) => {
+                let (tcp, tls) = stream.into_inner();
+                (tcp, Some(Connection::Server(tls)))
+            }
+        },
+    }
+}
+
+impl From<Transport> for Wire {
+    fn from(transport: Transport) -> Self {
+        let (tcp, tls) = parts(transport);
+        Self::new(tcp, tls)
+    }
+}
+
 impl Wire {
-    /// Takes over a connection whose TLS handshake is done.
-    pub(crate) fn tls(tcp: TcpStream, mut tls: Connection) -> Self {
-        tls.set_buffer_limit(Some(CIPHERTEXT_BYTES));
-        Self::Tls(Box::new(Secure { tcp, tls, received: BytesMut::new(), ended: false }))
+    fn new(tcp: TcpStream, tls: Option<Connection>) -> Self {
+        match tls {
+            None => Self::Plain(tcp),
+            Some(mut tls) => {
+                tls.set_buffer_limit(Some(CIPHERTEXT_BYTES));
+                Self::Tls(Box::new(Secure { tcp, tls, received: BytesMut::new(), ended: false }))
+            }
+        }
     }
 
     /// Returns the connection below.

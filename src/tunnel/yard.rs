@@ -6,17 +6,21 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::thread;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
 
 use super::link::Link;
+use super::sessions::{Running, usual_client};
+use crate::model::Port;
 
 /// Jobs that may wait for the thread. A job takes microseconds; a queue that is full is one that does not move.
 const JOBS: usize = 4096;
 
-/// The client that serves mappings which name none.
-const DEFAULT_CLIENT: &str = "default";
+/// How long the last words to the clients may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the thread is asked to do; it may start tasks there with `spawn_local`.
 pub(crate) type Job = Box<dyn FnOnce(&Rc<Yard>) + Send>;
@@ -24,37 +28,41 @@ pub(crate) type Job = Box<dyn FnOnce(&Rc<Yard>) + Send>;
 /// What lives on the thread.
 #[derive(Default)]
 pub(crate) struct Yard {
-    links: RefCell<HashMap<String, Rc<Link>>>,
+    links: RefCell<HashMap<String, (Running, Rc<Link>)>>,
 }
 
 impl Yard {
-    /// Returns the session of the client called `name`. Without a name it is that of the client called `default`, or
-    /// else of the only client that is there.
+    /// Returns the session of the client called `name`.
     pub(crate) fn link(&self, name: &str) -> Option<Rc<Link>> {
+        self.links.borrow().get(name).map(|(_, link)| Rc::clone(link))
+    }
+
+    /// Returns the session that serves the mapping of `port` which names `client`, as [`Sessions::server_of`] does.
+    ///
+    /// [`Sessions::server_of`]: super::sessions::Sessions::server_of
+    pub(crate) fn server_of(&self, client: &str, port: Port) -> Option<Rc<Link>> {
         let links = self.links.borrow();
-        if !name.is_empty() {
-            return links.get(name).cloned();
-        }
-        let only = || links.values().next().filter(|_| links.len() == 1);
-        links.get(DEFAULT_CLIENT).or_else(only).cloned()
+        let name = usual_client(client, links.keys().map(String::as_str))?;
+        links.get(name).filter(|(running, _)| running.may_serve(port)).map(|(_, link)| Rc::clone(link))
     }
 
     /// Enters the session of a client and returns the one whose place it takes.
-    pub(crate) fn enter(&self, name: String, link: Rc<Link>) -> Option<Rc<Link>> {
-        self.links.borrow_mut().insert(name, link)
+    pub(crate) fn enter(&self, running: Running, link: Rc<Link>) -> Option<Rc<Link>> {
+        let former = self.links.borrow_mut().insert(running.identity.name.clone(), (running, link));
+        former.map(|(_, link)| link)
     }
 
     /// Removes the session of a client, unless another has taken its place.
     pub(crate) fn leave(&self, name: &str, link: &Rc<Link>) {
         let mut links = self.links.borrow_mut();
-        if links.get(name).is_some_and(|current| Rc::ptr_eq(current, link)) {
+        if links.get(name).is_some_and(|(_, current)| Rc::ptr_eq(current, link)) {
             links.remove(name);
         }
     }
 
     /// Returns every session.
     pub(crate) fn links(&self) -> Vec<Rc<Link>> {
-        self.links.borrow().values().cloned().collect()
+        self.links.borrow().values().map(|(_, link)| Rc::clone(link)).collect()
     }
 }
 
@@ -76,6 +84,19 @@ impl YardQueue {
             });
         })?;
         Ok(Self(queue))
+    }
+
+    /// Waits until the sessions have ended that were asked to, and said so to their peers.
+    pub(crate) async fn rest(&self) {
+        let give_up = Instant::now() + FAREWELL;
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let asked = self.run(move |yard| drop(answer.send(yard.links.borrow().is_empty()))).await;
+            if !asked || answered.await.unwrap_or(true) || Instant::now() >= give_up {
+                return;
+            }
+            sleep(FAREWELL / 100).await;
+        }
     }
 
     /// Runs `job` on the thread; `false` when it is gone.

@@ -50,6 +50,7 @@ catalogue! {
 
         MappingCreated { port: crate::model::Port } => "mapping of port {port} created", "端口映射创建成功：{port}";
         MappingRemoved { port: crate::model::Port } => "mapping of port {port} removed", "端口映射已删除：{port}";
+        ClientsListed => "clients listed", "已列出客户端";
         MappingsListed => "mappings listed", "已列出端口映射";
 
         InvalidField { field: &'static str, wanted: Wanting } => "`{field}` must be {wanted}", "`{field}` 无效，应为：{wanted}";
@@ -64,6 +65,22 @@ catalogue! {
         MappingExists { port: crate::model::Port } => "port {port} already is a mapping", "已经存在端口 {port} 的映射";
         MappingNotFound { port: crate::model::Port } => "port {port} is no mapping", "端口 {port} 没有映射";
         TooManyMappings { limit: usize } => "the server has its {limit} mappings", "映射数量已达上限 {limit}";
+        NoClient => "no client is connected that may serve it", "没有可为其服务的客户端连接";
+        ControlPortTaken { address: String } => "cannot open the tunnel: {address} is in use", "无法打开隧道：{address} 已被占用";
+        OtherControlPort { port: u16 } => "`portwright scan --range {port}` names the holder; tunnel.listen_port chooses another port", "`portwright scan --range {port}` 可查占用者；tunnel.listen_port 可另选端口";
+        ControlUnavailable { address: String, reason: String } => "cannot open the tunnel at {address}: {reason}", "无法在 {address} 打开隧道：{reason}";
+        CheckControlAddress => "tunnel.listen must be an address of this machine, and ports below 1024 may need a privilege", "tunnel.listen 必须是本机地址；1024 以下的端口可能需要权限";
+        BadExpose { text: String, wanted: Wanting } => "`--expose {text}` must be {wanted}", "`--expose {text}` 无效，应为：{wanted}";
+        BadServer { text: String } => "`{text}` is no HOST:PORT", "`{text}` 不是 主机:端口";
+        BadPin => "a pin is sha256: and 64 hexadecimal digits", "指纹应为 sha256: 加 64 位十六进制数字";
+        TokenUnreadable => "cannot read the token", "无法读取令牌";
+        BadToken => "the file holds no whole token", "文件中没有完整的令牌";
+        LinkSilent { server: String } => "{server} has not been heard for 15 seconds", "已有 15 秒没有收到 {server} 的消息";
+        LinkBroken { server: String, reason: String } => "the connection to {server} broke: {reason}", "与 {server} 的连接中断：{reason}";
+        LinkClosed { server: String } => "{server} closed the connection", "{server} 关闭了连接";
+        ServerStopped { server: String } => "{server} is stopping", "{server} 正在停止";
+        TokenRevoked { server: String } => "{server} has revoked the token", "{server} 已吊销该令牌";
+        ClientReplaced { server: String } => "another client took over this name at {server}", "另一个客户端在 {server} 上接管了此名称";
         TunnelUnavailable => "this server has no tunnel; name a target to forward directly", "此服务器没有隧道；请指定目标以直接转发";
         TargetSpecial { target: String } => "{target} is an address that no mapping may reach", "任何映射都不允许访问 {target}";
         TargetOwn { target: String } => "{target} is a listener of this server, which would be a loop", "{target} 是本服务器自己的监听端口，会形成回环";

@@ -64,6 +64,8 @@ catalogue! {
             "以下文件在要撤销的运行之后又被修改：{files}；没有任何更改";
         HintEditedSince => "put the shown lines back by hand, or move the edited file away and run `portwright undo` again",
             "请手动恢复所示内容，或移走被修改的文件后再次运行 `portwright undo`";
+        TunnelConnected { server: String, name: String } => "connected to {server} as {name}", "已连接 {server}，名称为 {name}";
+        TunnelWaiting { seconds: String } => "trying again in {seconds} s", "{seconds} 秒后重试";
         CutVisitors { count: usize } => "{count} connections did not finish in time and were reset", "{count} 个连接未能及时结束，已被重置";
         ServerHealth { address: String, status: String } => "{address}: {status}", "{address}：{status}";
     }

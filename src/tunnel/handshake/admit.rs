@@ -4,6 +4,7 @@
 //! connection is moved to one of a few places of its own (`admission`), where it may only become such a client.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,14 +69,15 @@ pub(crate) struct Identity {
     pub(crate) agent: Option<String>,
 }
 
-/// What the door asks of the rest of the server. Answers at once and never blocks.
+/// What the door asks of the rest of the server. Never blocks the thread.
 pub(crate) trait Registry: Send + Sync {
     /// Finds a token that was not revoked.
     fn token(&self, id: TokenId) -> Option<TokenRow>;
     /// Finds the key of a running session.
     fn session_key(&self, session: &SessionId) -> Option<SessionKey>;
-    /// Tells whether a client that has proven itself may begin a session now.
-    fn may_begin(&self, identity: &Identity) -> Result<(), Rejected>;
+    /// Tells whether a client that has proven itself may begin a session now; where one of that name runs, only after
+    /// that was asked whether it is still there.
+    fn may_begin<'a>(&'a self, identity: &'a Identity) -> Pin<Box<dyn Future<Output = Result<(), Rejected>> + Send + 'a>>;
 }
 
 /// The door of a server.
@@ -365,7 +367,7 @@ async fn welcome(
     }
     let name = resolved_name(&row.name, hello.name.as_deref());
     let identity = Identity { token: row.id, name, ports: row.ports, agent: hello.agent };
-    if let Err(rejected) = gate.registry.may_begin(&identity) {
+    if let Err(rejected) = gate.registry.may_begin(&identity).await {
         let code = rejected.code;
         send_rejected(wire, &rejected).await;
         return Err(Denied::Rejected(code));
