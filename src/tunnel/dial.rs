@@ -1,10 +1,10 @@
 //! Reaches a target: resolves its name, judges each address, and connects to the first that is allowed and answers.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::policy::{Denial, Host};
@@ -35,14 +35,7 @@ pub(crate) async fn dial(
     judge: impl Fn(&str, IpAddr) -> Option<Denial>,
 ) -> Result<TcpStream, DialFailure> {
     let deadline = Instant::now() + DIAL_DEADLINE;
-    let addresses = match host {
-        Host::Address(address) => vec![SocketAddr::new(*address, port.get())],
-        Host::Name(name) => {
-            let found = timeout_at(deadline, lookup_host((name.as_str(), port.get()))).await;
-            found.map_err(|_| DialFailure::TimedOut)?.map_err(|_| DialFailure::NoAddress)?.collect()
-        }
-    };
-    let name = if let Host::Name(name) = host { name } else { "" };
+    let (name, addresses) = resolve(host, port, deadline).await?;
     let mut failure = DialFailure::NoAddress;
     let count = addresses.len();
     for (tried, address) in addresses.into_iter().enumerate() {
@@ -67,6 +60,44 @@ pub(crate) async fn dial(
         }
     }
     Err(failure)
+}
+
+/// Makes a UDP socket that speaks with `host` alone; nothing is sent yet. `judge` is asked as by [`dial`].
+pub(crate) async fn connect_datagrams(
+    host: &Host,
+    port: Port,
+    judge: impl Fn(&str, IpAddr) -> Option<Denial>,
+) -> Result<UdpSocket, DialFailure> {
+    let (name, addresses) = resolve(host, port, Instant::now() + DIAL_DEADLINE).await?;
+    let mut failure = DialFailure::NoAddress;
+    for address in addresses {
+        if let Some(denial) = judge(name, address.ip()) {
+            failure = DialFailure::Denied(denial);
+            continue;
+        }
+        let own: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let connected = async {
+            let socket = UdpSocket::bind((own, 0)).await?;
+            socket.connect(address).await?;
+            Ok(socket)
+        };
+        match connected.await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failure = DialFailure::Failed(error),
+        }
+    }
+    Err(failure)
+}
+
+async fn resolve(host: &Host, port: Port, deadline: Instant) -> Result<(&str, Vec<SocketAddr>), DialFailure> {
+    match host {
+        Host::Address(address) => Ok(("", vec![SocketAddr::new(*address, port.get())])),
+        Host::Name(name) => {
+            let found = timeout_at(deadline, lookup_host((name.as_str(), port.get()))).await;
+            let found = found.map_err(|_| DialFailure::TimedOut)?.map_err(|_| DialFailure::NoAddress)?;
+            Ok((name, found.collect()))
+        }
+    }
 }
 
 fn connected_to_itself(target: &TcpStream) -> bool {

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -17,7 +17,7 @@ use tokio::time::{Instant, interval};
 
 use super::proto::{Event, Fault, GoAwayReason, Open, OpenFault, Reason, Session, StreamId};
 use super::relay::{Far, Terms, reset};
-use super::stream::{Ending, Inbound, Stream};
+use super::stream::{DatagramSink, Ending, Inbound, Stream};
 use super::wire::Wire;
 
 /// Output above which streams stop reading their sockets, in bytes: enough for one full call to the system, little
@@ -138,6 +138,37 @@ impl Link {
         self.insert(&stream);
         self.wake_pump();
         Ok(stream)
+    }
+
+    /// Opens a stream of datagrams; those that come back are given to `sink`.
+    pub(crate) fn open_datagrams(
+        &self,
+        open: &Open,
+        sink: DatagramSink,
+        terms: Arc<Terms>,
+    ) -> Result<Rc<Stream>, OpenFault> {
+        let id = self.session.borrow_mut().open(open)?;
+        let stream = Rc::new(Stream::of_datagrams(id, sink, terms));
+        self.insert(&stream);
+        self.wake_pump();
+        Ok(stream)
+    }
+
+    /// Sends a datagram, unless so much waits to be sent that it would come too late.
+    pub(crate) fn datagram(&self, id: StreamId, bytes: &[u8]) {
+        let mut session = self.session.borrow_mut();
+        if session.out().len() < OUT_HIGH {
+            session.datagram(id, bytes);
+            drop(session);
+            self.wake_pump();
+        }
+    }
+
+    /// Enters a stream of datagrams that the peer opened.
+    pub(crate) fn enter_datagrams(&self, id: StreamId, sink: DatagramSink, terms: Arc<Terms>) -> Rc<Stream> {
+        let stream = Rc::new(Stream::of_datagrams(id, sink, terms));
+        self.insert(&stream);
+        stream
     }
 
     /// Enters a stream that the peer opened.
@@ -270,7 +301,14 @@ impl Link {
             Event::Open { id, open } => self.role.open(self, id, open),
             Event::Lift { id } => self.role.lift(self, id),
             Event::GoAway { reason, .. } => self.gone_away.set(Some(reason)),
-            Event::Opened { .. } | Event::Pong { .. } | Event::Datagram { .. } => {}
+            Event::Datagram { id, bytes } => {
+                if let Some(stream) = self.stream(id)
+                    && let Some(sink) = &stream.datagrams
+                {
+                    sink(bytes);
+                }
+            }
+            Event::Opened { .. } | Event::Pong { .. } => {}
         }
     }
 
@@ -383,15 +421,21 @@ impl Pump {
         }
     }
 
-    /// Says why, as far as the peer still listens.
+    /// Says why, as far as the peer still listens, and ends the connection in good order.
     async fn part(&mut self, parting: &Parting) {
         let reason = match parting {
-            Parting::Fault(fault) => fault.reason,
-            Parting::Cut(reason) => *reason,
-            _ => return,
+            Parting::Fault(fault) => Some(fault.reason),
+            Parting::Cut(reason) => Some(*reason),
+            Parting::Closed | Parting::GoneAway(_) => None,
+            Parting::Broken(_) => return,
         };
-        self.link.session.borrow_mut().go_away(reason, "");
-        let farewell = std::future::poll_fn(|cx| self.wire.poll_write(cx, self.link.session.borrow_mut().out()));
+        if let Some(reason) = reason {
+            self.link.session.borrow_mut().go_away(reason, "");
+        }
+        let farewell = std::future::poll_fn(|cx| {
+            ready!(self.wire.poll_write(cx, self.link.session.borrow_mut().out())?);
+            self.wire.poll_finish(cx)
+        });
         // A peer that does not take a few bytes within the tick learns it from the closed connection.
         let _ = tokio::time::timeout(TICK, farewell).await;
     }

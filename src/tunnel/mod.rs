@@ -7,6 +7,7 @@ mod api;
 pub mod client;
 pub mod config;
 mod control;
+mod datagrams;
 mod dial;
 mod entry;
 pub mod exposure;
@@ -22,6 +23,7 @@ mod mappings;
 pub mod policy;
 #[allow(dead_code)]
 pub(crate) mod proto;
+mod proxy_header;
 mod refusal;
 mod relay;
 mod request;

@@ -32,6 +32,9 @@ const TURNS: usize = 4;
 /// Pipes that a thread keeps for its next use; making one costs five system calls.
 const PIPES_KEPT: usize = 32;
 
+/// How far datagrams may be ahead of a limit: they cannot wait, and come in bursts.
+const BURST: Duration = Duration::from_millis(100);
+
 /// How long a pair may be silent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
@@ -88,6 +91,18 @@ impl Throttle {
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
         *paid_at = (*paid_at).max(Instant::now()) + cost;
         *paid_at
+    }
+}
+
+impl Throttle {
+    /// Pays for `bytes`, unless that would be more than [`BURST`] ahead of the limit.
+    fn pay_at_once(&self, bytes: usize) -> bool {
+        let ahead = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner).duration_since(Instant::now());
+        let may = ahead < BURST;
+        if may {
+            self.owe(bytes);
+        }
+        may
     }
 }
 
@@ -156,6 +171,16 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// Tells whether a datagram to the target may go now, and counts it as gone; one that would have to wait is lost.
+    pub(crate) fn pays_up(&self, bytes: usize) -> bool {
+        self.throttles.as_ref().is_none_or(|[up, _]| up.pay_at_once(bytes))
+    }
+
+    /// As [`Terms::pays_up`], for a datagram to the visitor.
+    pub(crate) fn pays_down(&self, bytes: usize) -> bool {
+        self.throttles.as_ref().is_none_or(|[_, down]| down.pay_at_once(bytes))
+    }
+
     /// Returns a pair's dealings with the throttles: from visitor to target, and back.
     pub(crate) fn tolls(&self) -> [Toll; 2] {
         match &self.throttles {

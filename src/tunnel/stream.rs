@@ -50,6 +50,9 @@ pub(crate) enum Inbound {
     Moved,
 }
 
+/// Takes the datagrams of a stream.
+pub(crate) type DatagramSink = Box<dyn Fn(&[u8])>;
+
 /// A stream.
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
@@ -65,6 +68,8 @@ pub(crate) struct Stream {
     pub(crate) bulk_bytes: Cell<usize>,
     /// Already waits for room in the session's output.
     pub(crate) hungry: Cell<bool>,
+    /// What is done with datagrams, for a stream that carries those and no bytes.
+    pub(crate) datagrams: Option<DatagramSink>,
     ending: Cell<Option<Ending>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -80,9 +85,14 @@ impl Stream {
             carrier: RefCell::default(),
             bulk_bytes: Cell::new(0),
             hungry: Cell::new(false),
+            datagrams: None,
             ending: Cell::new(None),
             waker: RefCell::default(),
         }
+    }
+
+    pub(crate) fn of_datagrams(id: StreamId, sink: DatagramSink, terms: Arc<Terms>) -> Self {
+        Self { datagrams: Some(sink), ..Self::new(id, None, terms) }
     }
 
     /// Ends the stream from outside of its task; the first ending stands.
@@ -91,6 +101,11 @@ impl Stream {
             self.ending.set(Some(ending));
         }
         self.wake();
+    }
+
+    /// Tells whether the stream was ended from outside.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.ending.get().is_some()
     }
 
     /// Returns why the stream was ended from outside, and wakes the task of `cx` when that happens later.
