@@ -18,6 +18,7 @@ use tokio::time::{Instant, interval};
 use super::proto::{Event, Fault, GoAwayReason, Open, OpenFault, Reason, Session, StreamId};
 use super::relay::{Far, Terms, reset};
 use super::stream::{DatagramSink, Ending, Inbound, Stream};
+use super::vigil::Vigil;
 use super::wire::Wire;
 
 /// Output above which streams stop reading their sockets, in bytes: enough for one full call to the system, little
@@ -90,7 +91,7 @@ impl Link {
 
     /// Serves the session until it ends. `received` are bytes that came with the handshake.
     pub(crate) async fn run(self: &Rc<Self>, wire: Wire, received: BytesMut) -> Parting {
-        let mut pump = Pump { link: Rc::clone(self), wire, received, busy: false };
+        let mut pump = Pump { link: Rc::clone(self), wire, received, busy: false, vigil: Vigil::new() };
         let mut ticks = interval(TICK);
         let parting = loop {
             tokio::select! {
@@ -348,6 +349,7 @@ struct Pump {
     received: BytesMut,
     /// Something was received since the last tick.
     busy: bool,
+    vigil: Vigil,
 }
 
 impl Pump {
@@ -364,9 +366,15 @@ impl Pump {
                 return Poll::Ready(Parting::Broken(error));
             }
             match self.wire.poll_read(cx, &mut self.received, READ_BYTES) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.vigil.keep(cx);
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.closed()),
-                Poll::Ready(Ok(_)) => self.busy = true,
+                Poll::Ready(Ok(_)) => {
+                    self.busy = true;
+                    self.vigil.note();
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Parting::Broken(error)),
             }
         }
@@ -404,6 +412,9 @@ impl Pump {
     fn send(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let (sent, left) = {
             let mut session = self.link.session.borrow_mut();
+            if !session.out().is_empty() {
+                self.vigil.note();
+            }
             let sent = self.wire.poll_write(cx, session.out());
             (sent, session.out().len())
         };

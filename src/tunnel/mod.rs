@@ -39,6 +39,7 @@ mod tls;
 #[allow(dead_code)]
 mod token;
 mod tokens;
+mod vigil;
 mod wire;
 mod yard;
 
