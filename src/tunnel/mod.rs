@@ -22,7 +22,7 @@ pub mod server;
 mod settings;
 mod store;
 mod templates;
-#[expect(dead_code, unused_imports, reason = "used by the data plane")]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "used by the data plane"))]
 mod tls;
 #[cfg_attr(not(test), expect(dead_code, reason = "used by the data plane"))]
 mod token;
