@@ -329,12 +329,57 @@ pub struct DownArgs {
 pub enum TunnelVerb {
     /// Runs the tunnel server until it is stopped.
     Server(TunnelServerArgs),
+    /// Makes, lists and revokes the tokens of clients.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        verb: TokenVerb,
+    },
     /// Asks the server of a configuration whether it is well; the container's health check.
     #[command(hide = true)]
     Health(TunnelServerArgs),
 }
 
-/// `tunnel server` and `tunnel health`.
+/// A verb of tokens.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TokenVerb {
+    /// Makes a token and prints it, this once.
+    Create(TokenCreateArgs),
+    /// Lists the tokens.
+    List(TunnelServerArgs),
+    /// Takes a token back.
+    Revoke(TokenRevokeArgs),
+}
+
+/// `tunnel token create`.
+#[derive(Debug, Clone, Args)]
+pub struct TokenCreateArgs {
+    /// The server whose token it is.
+    #[command(flatten)]
+    pub server: TunnelServerArgs,
+    /// What to call it.
+    #[arg(long)]
+    pub name: String,
+    /// The public ports that its clients may serve; none for all.
+    #[arg(long, value_parser = values::port_range)]
+    pub ports: Vec<PortRange>,
+}
+
+/// `tunnel token revoke`.
+#[derive(Debug, Clone, Args)]
+pub struct TokenRevokeArgs {
+    /// The token: its name or its id.
+    pub token: String,
+    /// The server whose token it is.
+    #[command(flatten)]
+    pub server: TunnelServerArgs,
+    /// Asks nothing.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `tunnel server`, `tunnel health` and whatever works on the files of a server.
 #[derive(Debug, Clone, Args)]
 pub struct TunnelServerArgs {
     /// The configuration.

@@ -8,6 +8,7 @@ mod identity;
 mod link;
 mod probe;
 mod process;
+mod route;
 mod rules;
 mod signals;
 mod sockets;
@@ -35,6 +36,7 @@ pub use identity::{
 pub use link::watch_link;
 pub use probe::probe;
 pub use process::{ProcessMark, detach, kill, terminate};
+pub use route::outward_address;
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};

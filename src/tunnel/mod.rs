@@ -3,6 +3,7 @@
 //! `settings`, `config`, `policy` and `request` are pure; `relay` and `forward` move bytes; `store` keeps the mappings
 //! and `mappings` serves them; `guard` and `api` are the door; `server` puts it all together.
 
+pub mod address;
 mod api;
 pub mod config;
 mod files;
@@ -11,6 +12,9 @@ mod guard;
 #[expect(dead_code, unused_imports, reason = "used by the data plane")]
 mod handshake;
 mod health;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the data plane"))]
+pub mod issuing;
+mod join_code;
 mod mappings;
 pub mod policy;
 #[expect(dead_code, reason = "used by the data plane")]
@@ -24,8 +28,8 @@ mod store;
 mod templates;
 #[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "used by the data plane"))]
 mod tls;
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the data plane"))]
 mod token;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the data plane"))]
 mod tokens;
 
 pub use health::{Health, health_probe};

@@ -156,7 +156,8 @@ pub fn load_env_file(path: &Path) -> Result<Vec<(String, String)>> {
     })
 }
 
-fn sources(
+/// Reads the texts that a configuration is made of.
+pub(super) fn sources(
     config_file: Option<&Path>,
     env_file: Option<&Path>,
     environment: &BTreeMap<String, String>,
@@ -170,7 +171,8 @@ fn sources(
     Ok((yaml, variables))
 }
 
-fn at(error: Error, config_file: Option<&Path>) -> Error {
+/// Says in which file it happened.
+pub(super) fn at(error: Error, config_file: Option<&Path>) -> Error {
     match config_file {
         Some(path) => error.context(TunnelWords::InFile { path: path.to_path_buf() }),
         None => error,

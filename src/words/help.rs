@@ -17,6 +17,10 @@ catalogue! {
         Down => "Stop and remove the launched service", "停止并移除已启动的服务";
         Tunnel => "The tunnel", "隧道";
         TunnelServer => "Run the tunnel server until it is stopped", "运行隧道服务端，直到被停止";
+        TunnelToken => "Make, list and revoke the tokens of clients", "新建、列出和吊销客户端令牌";
+        TokenCreate => "Make a token and print it, this once, with its join code", "新建令牌，并一次性打印令牌及其加入码";
+        TokenList => "List the tokens, also the revoked ones", "列出令牌，包括已吊销的";
+        TokenRevoke => "Take a token back; its clients are cut off at once", "吊销令牌；其客户端立即断开";
         TunnelHealth => "Ask a running tunnel server whether it is well", "询问运行中的隧道服务端是否正常";
         Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
 
@@ -45,6 +49,7 @@ catalogue! {
         ProtocolValue => "PROTOCOL", "协议";
         ReportValue => "KIND=FILE", "类型=文件";
         ServiceValue => "SERVICE", "服务";
+        NameOrIdValue => "NAME|ID", "名称|标识";
 
         Directory => "The project directory [default: the current one]", "项目目录 [默认：当前目录]";
         Json => "Print one JSON document on stdout", "在标准输出打印一份 JSON 文档";
@@ -94,6 +99,10 @@ catalogue! {
         FollowOutput => "Keep printing until interrupted", "持续输出，直到被中断";
         Tail => "Print only the last lines", "只打印最后若干行";
         Config => "The configuration file", "配置文件";
+        TokenName => "What to call it: at most 31 letters, digits and the signs - _ .", "令牌名称：最多 31 个字符，可用字母、数字和 - _ .";
+        TokenPorts => "Public ports that its clients may serve; can be repeated [default: all of the server]",
+            "其客户端可使用的公网端口；可重复 [默认：服务器的全部端口]";
+        TokenToRevoke => "The token, by its name or its id", "令牌的名称或标识";
         ConfigEnvFile => "A file of variables that complete the configuration", "补充配置的变量文件";
         State => "The folder for the state of the service", "存放服务状态的目录";
         Spec => "The file that describes the service", "描述该服务的文件";
@@ -140,6 +149,14 @@ catalogue! {
             "  portwright down                                 询问后停止
   portwright down --yes                           不提问，直接停止
   portwright down --yes --instance ci-7           停止多个副本中的一个";
+        TokenExamples => "  portwright tunnel token create --config config.yaml --name home
+  portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
+  portwright tunnel token list --config config.yaml
+  portwright tunnel token revoke home --config config.yaml",
+            "  portwright tunnel token create --config config.yaml --name home
+  portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
+  portwright tunnel token list --config config.yaml
+  portwright tunnel token revoke home --config config.yaml";
         TunnelServerExamples => "  portwright tunnel server --config config.yaml   run in the foreground
   portwright tunnel server --config config.yaml --env-file .env
   portwright tunnel server --config config.yaml -v  say more",

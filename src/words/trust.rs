@@ -65,6 +65,36 @@ catalogue! {
         RejectedStopping => "it is stopping", "服务器正在停止";
         RejectedPlaintext => "it wants TLS", "服务器要求 TLS";
         GivePin => "give its pin, which stands in the server's log, with `--pin`", "请用 `--pin` 提供服务器日志中的指纹";
+        ServerOlder => "the server that uses this database runs an earlier version", "正在使用该数据库的服务器是较早的版本";
+        RestartServer => "restart it with this version, then run this again", "请用本版本重启服务器，然后重试";
+        BadTokenName => "a name has at most 31 letters, digits and the signs - _ . and does not read like an id", "名称最多 31 个字符，可用字母、数字和 - _ .，且不能形如标识";
+        TokenNameTaken { name: String } => "a token called {name} exists", "名为 {name} 的令牌已存在";
+        OtherTokenName { name: String } => "choose another name, or revoke it first: `portwright tunnel token revoke {name}`",
+            "请另选名称，或先吊销：`portwright tunnel token revoke {name}`";
+        NoSuchToken { which: String } => "there is no token {which}", "没有令牌 {which}";
+        ListTokens => "`portwright tunnel token list` shows them", "可用 `portwright tunnel token list` 查看";
+        TokenLine { token: String } => "token: {token}", "令牌: {token}";
+        JoinCodeLine { code: String } => "join code: {code}", "加入码: {code}";
+        PinLine { pin: String } => "pin: {pin}", "指纹: {pin}";
+        ShownOnce => "shown this once: the server keeps only what recognises the token", "仅显示这一次：服务器只保存用于识别令牌的信息";
+        RunOnClient => "on the client, run `portwright tunnel client --join CODE`", "在客户端运行 `portwright tunnel client --join 加入码`";
+        NoTokens => "there are no tokens, so no client can connect", "没有令牌，因此没有客户端能够连接";
+        MakeToken => "`portwright tunnel token create --name NAME` makes one", "可用 `portwright tunnel token create --name 名称` 新建";
+        TokenRevoked { name: String } => "{name} is revoked", "{name} 已吊销";
+        AlreadyRevoked { name: String } => "{name} was revoked before", "{name} 此前已吊销";
+        IdColumn => "ID", "标识";
+        PortsColumn => "PORTS", "端口";
+        CreatedColumn => "CREATED", "创建时间";
+        SeenColumn => "LAST SEEN", "最近连接";
+        RevokedColumn => "REVOKED", "吊销时间";
+        NoThread { reason: String } => "the system gives no thread: {reason}", "系统无法提供线程：{reason}";
+        NoTunnelPort => "tunnel.listen_port is not set", "未设置 tunnel.listen_port";
+        PlaintextListener { address: String } =>
+            "the tunnel would listen at {address} without TLS, where everybody on the way could read and change what passes",
+            "隧道将在 {address} 不加密监听，途经的任何人都能读取和篡改数据";
+        TlsOrLoopback => "set tunnel.tls to auto, or tunnel.listen to 127.0.0.1, or insist with `--insecure`",
+            "请将 tunnel.tls 设为 auto，或将 tunnel.listen 设为 127.0.0.1，或用 `--insecure` 坚持";
+
         RejectedOther { code: u16, text: String } => "{text} (code {code})", "{text}（代码 {code}）";
     }
 }

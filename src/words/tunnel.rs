@@ -100,6 +100,7 @@ catalogue! {
         FromOne => "a whole number, 1 or more", "不小于 1 的整数";
         OffsetNumber => "a whole number, 0 to 65535", "0 到 65535 的整数";
         ListenAddress => "an address such as 127.0.0.1 or ::", "IP 地址，例如 127.0.0.1 或 ::";
+        HostAndPort => "HOST:PORT, as clients dial it", "客户端所用的 主机:端口";
         LastPort => "a port not below port_range.from", "不小于 port_range.from 的端口";
         CertificateKey => "the key of tunnel.cert_file", "tunnel.cert_file 对应的私钥";
         KeyCertificate => "the certificate of tunnel.key_file", "tunnel.key_file 对应的证书";

@@ -43,7 +43,7 @@ impl Deadlines {
 }
 
 /// A token as the door needs it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenRow {
     /// Its public name.
     pub(crate) id: TokenId,

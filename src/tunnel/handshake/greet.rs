@@ -9,8 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::wire::{Frame, Wire, WireFault};
-use super::{AGENT, ServerAddress, SessionId, Transport};
+use super::{AGENT, SessionId, Transport};
 use crate::error::{Error, ErrorKind};
+use crate::tunnel::address::ServerAddress;
 use crate::tunnel::proto::Fault;
 use crate::tunnel::proto::frame::kind;
 use crate::tunnel::proto::hello::{Challenge, Hello, Join, Proof, RejectCode, Rejected, SESSION_VERSION, Welcome};

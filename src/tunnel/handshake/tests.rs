@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::tunnel::address::ServerAddress;
 use crate::tunnel::config::Tls;
 use crate::tunnel::proto::frame::{Header, kind};
 use crate::tunnel::proto::hello::{Challenge, Hello, RejectCode, Rejected, Welcome};
