@@ -6,6 +6,8 @@
 pub mod address;
 mod api;
 pub mod config;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the verb of the client"))]
+pub(crate) mod entry;
 mod files;
 mod forward;
 mod guard;
@@ -26,7 +28,6 @@ pub mod server;
 mod settings;
 mod store;
 mod templates;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "used by the data plane"))]
 mod tls;
 mod token;
 #[cfg_attr(not(test), expect(dead_code, reason = "used by the data plane"))]
