@@ -8,6 +8,7 @@ mod identity;
 mod link;
 mod probe;
 mod process;
+mod route;
 mod rules;
 mod signals;
 mod sockets;
@@ -37,6 +38,7 @@ pub use identity::{
 pub use link::{let_link_wait, watch_link};
 pub use probe::probe;
 pub use process::{ProcessMark, detach, kill, terminate};
+pub use route::outward_address;
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};

@@ -12,18 +12,20 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::address::ServerAddress;
+use super::entry::{Entry, EntryWishes};
 use super::exposure::Exposures;
-use super::files::read_secret;
-use super::handshake::{Credentials, DIAL_DEADLINE, GREET_DEADLINE, Greeted, ServerAddress, connect, greet, join};
+use super::handshake::{Credentials, DIAL_DEADLINE, GREET_DEADLINE, Greeted, connect, greet, join};
 use super::link::{Link, Parting};
 use super::proto::{GoAwayReason, Limits, Session, Side, StreamId};
 use super::relay::Far;
 use super::target::{Connect, Targets};
-use super::tls::{ClientLink, ClientLinkBuilder, Trust};
+use super::tls::ClientLink;
 use super::token::Token;
 use super::wire::Wire;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{StopSignals, let_link_wait};
+use crate::model::Secret;
 use crate::words::trust::TrustWords;
 use crate::words::tunnel::TunnelWords;
 
@@ -49,7 +51,9 @@ pub struct ClientOptions {
     /// The server, `HOST:PORT`.
     pub server: Option<String>,
     /// A join code in place of server, token and pin.
-    pub join: Option<String>,
+    pub join: Option<Secret>,
+    /// The token itself, from a variable.
+    pub token: Option<Secret>,
     /// The file of the token; `-` for standard input.
     pub token_file: Option<PathBuf>,
     /// The fingerprint of the server's key.
@@ -73,38 +77,35 @@ pub struct ClientOptions {
 impl ClientOptions {
     /// Reads the files and judges the rest.
     fn resolve(&self) -> Result<ClientConfig> {
-        let usage = |words| Error::new(ErrorKind::Usage, words);
         let expose = |text: &String| {
-            text.parse().map_err(|wanted| usage(TunnelWords::BadExpose { text: text.clone(), wanted }))
+            let bad = |wanted| Error::new(ErrorKind::Usage, TunnelWords::BadExpose { text: text.clone(), wanted });
+            text.parse().map_err(bad)
         };
         let exposures = Exposures(self.exposes.iter().map(expose).collect::<Result<_>>()?);
-        let server = self.server.clone().unwrap_or_default();
-        let address = server.parse().map_err(|_| usage(TunnelWords::BadServer { text: server.clone() }))?;
-        let trust = match (&self.pin, &self.ca) {
-            (Some(pin), _) => Trust::Pin(pin.parse().map_err(|_| usage(TunnelWords::BadPin))?),
-            (None, Some(path)) => Trust::Authority(path.clone()),
-            (None, None) if self.insecure => Trust::Plaintext { insecure: true },
-            (None, None) => Trust::Nobody,
+        let from_stdin = self.token_file.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        let wishes = EntryWishes {
+            join: self.join.clone(),
+            server: self.server.clone(),
+            token: if from_stdin { Some(token_from_stdin()?) } else { self.token.clone() },
+            token_file: self.token_file.clone().filter(|_| !from_stdin),
+            pin: self.pin.clone(),
+            ca: self.ca.clone(),
+            identity: self.identity.clone(),
+            insecure: self.insecure,
         };
-        let link = ClientLinkBuilder { trust, identity: self.identity.clone() }.build()?;
-        Ok(ClientConfig { server: address, link, token: self.token()?, name: self.name.clone(), exposures })
+        let Entry { server, token, link } = Entry::read(&wishes)?;
+        Ok(ClientConfig { server, link, token, name: self.name.clone(), exposures })
     }
+}
 
-    fn token(&self) -> Result<Token> {
-        let path = self.token_file.clone().unwrap_or_default();
-        let text = if path.as_os_str() == "-" {
-            let mut text = String::new();
-            let read = io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
-            read.map_err(|error| {
-                Error::new(ErrorKind::Missing, TunnelWords::TokenUnreadable)
-                    .context(TunnelWords::BecauseOf { path: path.clone(), reason: error.to_string() })
-            })?;
-            text
-        } else {
-            let open = |path| TrustWords::SecretFileOpen { path }.into();
-            read_secret(&path, TunnelWords::TokenUnreadable, open, |path| TrustWords::CloseSecretFile { path }.into())?
-        };
-        text.parse().map_err(|_| Error::new(ErrorKind::Usage, TunnelWords::BadToken).hint(TrustWords::NewToken))
+fn token_from_stdin() -> Result<Secret> {
+    let mut text = String::new();
+    match io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text) {
+        Ok(_) => Ok(Secret::new(text)),
+        Err(error) => {
+            let reason = TunnelWords::StandardInput { reason: error.to_string() };
+            Err(Error::new(ErrorKind::Missing, TrustWords::TokenUnreadable).context(reason))
+        }
     }
 }
 

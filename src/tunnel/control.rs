@@ -20,6 +20,7 @@ use super::proto::{GoAwayReason, Limits, Open, Session, Side, StreamId};
 use super::relay::{Far, reset};
 use super::sessions::{Pulse, Running, Sessions};
 use super::token::{SessionKey, TokenId};
+use super::tokens::Tokens;
 use super::wire::Parcel;
 use super::yard::{Yard, YardQueue};
 
@@ -31,13 +32,13 @@ const RETRY_AFTER_S: u16 = 5;
 pub(crate) struct Control {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) queue: YardQueue,
-    pub(crate) tokens: watch::Receiver<Arc<Vec<TokenRow>>>,
+    pub(crate) tokens: Tokens,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl Registry for Control {
     fn token(&self, id: TokenId) -> Option<TokenRow> {
-        self.tokens.borrow().iter().find(|row| row.id == id).cloned()
+        self.tokens.get(id)
     }
 
     fn session_key(&self, session: &SessionId) -> Option<SessionKey> {
@@ -104,19 +105,41 @@ impl Control {
     /// Begins the session of a client that was let in.
     async fn begin(&self, transport: Transport, running: Running, theirs: Limits, leftover: BytesMut) {
         let Ok(parcel) = Parcel::pack(transport) else { return };
-        let sessions = Arc::clone(&self.sessions);
+        let (sessions, tokens) = (Arc::clone(&self.sessions), self.tokens.clone());
+        self.tokens.seen(running.identity.token);
         tracing::info!(client = running.identity.name, peer = %running.peer, agent = running.identity.agent, "client connected");
         sessions.enter(running.clone());
         let job = move |yard: &Rc<Yard>| {
             let yard = Rc::clone(yard);
             spawn_local(async move {
                 let name = running.identity.name.clone();
-                let parting = drive(&yard, parcel, &running, theirs, leftover).await;
+                let parting = drive(&yard, parcel, &running, theirs, leftover, &tokens).await;
                 sessions.leave(&name, &running.session);
                 tracing::info!(client = name, ?parting, "client disconnected");
             });
         };
         self.queue.run(job).await;
+    }
+
+    /// Cuts off clients whose token was revoked, until the server stops.
+    pub(crate) async fn cut_revoked(self) {
+        let mut table = self.tokens.table();
+        let mut stopping = self.stopping.clone();
+        loop {
+            tokio::select! {
+                changed = table.changed() => if changed.is_err() { return },
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            let valid = Arc::clone(&table.borrow_and_update());
+            let cut = move |yard: &Rc<Yard>| {
+                for (running, link) in yard.sessions() {
+                    if valid.get(running.identity.token).is_none() {
+                        link.cut(GoAwayReason::Revoked);
+                    }
+                }
+            };
+            self.queue.run(cut).await;
+        }
     }
 
     /// Gives a data connection to the stream that it was made for.
@@ -132,7 +155,14 @@ impl Control {
     }
 }
 
-async fn drive(yard: &Yard, parcel: Parcel, running: &Running, theirs: Limits, leftover: BytesMut) -> Parting {
+async fn drive(
+    yard: &Yard,
+    parcel: Parcel,
+    running: &Running,
+    theirs: Limits,
+    leftover: BytesMut,
+    tokens: &Tokens,
+) -> Parting {
     let wire = match parcel.unpack() {
         Ok(wire) => wire,
         Err(error) => return Parting::Broken(error),
@@ -142,6 +172,10 @@ async fn drive(yard: &Yard, parcel: Parcel, running: &Running, theirs: Limits, l
     let name = &running.identity.name;
     if let Some(former) = yard.enter(running.clone(), Rc::clone(&link)) {
         former.cut(GoAwayReason::Replaced);
+    }
+    // Revoked while the client was let in: whoever cuts the revoked off did not see it yet.
+    if tokens.get(running.identity.token).is_none() {
+        link.cut(GoAwayReason::Revoked);
     }
     let parting = link.run(wire, leftover).await;
     yard.leave(name, &link);

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval};
 
-use super::entry::Entry;
+use super::visitors::Entry;
 use super::forward::{Forwarder, Phase, VISITORS_MAX, reached};
 use super::link::Link;
 use super::proto::{Kind, Open, Proxy, Reason};

@@ -163,7 +163,7 @@ impl Ferry {
     fn ask_for_connection(&mut self) {
         if self.asks && self.stream.is_bulk() {
             self.asks = false;
-            self.link.lift(self.stream.id);
+            self.link.lift(&self.stream);
         }
     }
 }

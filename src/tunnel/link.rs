@@ -217,17 +217,21 @@ impl Link {
         self.role.counted(streams.len());
     }
 
-    /// Brings the data connection of a stream; it is dropped when the stream is over already.
+    /// Brings the data connection of a stream; it is dropped when the stream is over already, and when none is awaited:
+    /// in plaintext a recorded Join could be sent again.
     pub(crate) fn bring(&self, id: StreamId, carrier: Far) {
-        if let Some(stream) = self.streams.borrow().get(&id) {
+        if let Some(stream) = self.streams.borrow().get(&id)
+            && stream.awaited.replace(false)
+        {
             stream.carrier.replace(Some(carrier));
             stream.wake();
         }
     }
 
     /// Asks the peer for a data connection.
-    pub(crate) fn lift(&self, id: StreamId) {
-        self.session.borrow_mut().lift(id);
+    pub(crate) fn lift(&self, stream: &Stream) {
+        stream.awaited.set(true);
+        self.session.borrow_mut().lift(stream.id);
         self.wake_pump();
     }
 
@@ -300,7 +304,10 @@ impl Link {
                 self.with(id, |stream| stream.stop(Ending::Reset(reason)));
             }
             Event::Open { id, open } => self.role.open(self, id, open),
-            Event::Lift { id } => self.role.lift(self, id),
+            Event::Lift { id } => {
+                self.with(id, |stream| stream.awaited.set(true));
+                self.role.lift(self, id);
+            }
             Event::GoAway { reason, .. } => self.gone_away.set(Some(reason)),
             Event::Datagram { id, bytes } => {
                 if let Some(stream) = self.stream(id)

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::config::MappingPorts;
-use super::entry::{self, Entry};
+use super::visitors::{self, Entry};
 use super::forward::{Draining, Forwarder, OwnPorts, Pace, Route, this_machine};
 use super::policy::{Denial, Host, TargetPolicy};
 use super::proto::Proxy;
@@ -380,7 +380,7 @@ impl Inner {
             (Opened::Directly(listener, route), _) => (route.port, Forwarder::start(listener, route)),
             (Opened::ThroughTunnel(listener, entry), Some(tunnel)) => {
                 let port = entry.port;
-                let started = entry::start(&tunnel.queue, listener, entry).await;
+                let started = visitors::start(&tunnel.queue, listener, entry).await;
                 (port, started.map_err(|error| bind_refusal(&error, port))?)
             }
             (Opened::ThroughTunnel(..), None) => return Err(Refusal::internal()),

@@ -3,25 +3,26 @@
 //! `settings`, `config`, `policy` and `request` are pure; `relay` and `forward` move bytes; `store` keeps the mappings
 //! and `mappings` serves them; `guard` and `api` are the door; `server` puts it all together.
 
+pub mod address;
 mod api;
 pub mod client;
 pub mod config;
 mod control;
 mod datagrams;
 mod dial;
-mod entry;
+pub(crate) mod entry;
 pub mod exposure;
 mod ferry;
 mod files;
 mod forward;
 mod guard;
-#[allow(dead_code, unused_imports)]
 mod handshake;
 mod health;
+pub mod issuing;
+mod join_code;
 mod link;
 mod mappings;
 pub mod policy;
-#[allow(dead_code)]
 pub(crate) mod proto;
 mod proxy_header;
 mod refusal;
@@ -34,12 +35,11 @@ mod store;
 mod stream;
 mod target;
 mod templates;
-#[allow(dead_code, unused_imports)]
 mod tls;
-#[allow(dead_code)]
 mod token;
 mod tokens;
 mod vigil;
+mod visitors;
 mod wire;
 mod yard;
 

@@ -19,14 +19,14 @@ use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
 use super::files::{read_secret, read_text};
 use super::control::{self, Control};
 use super::handshake::Gate;
+use super::issuing::{self, Sources};
 use super::mappings::{Mappings, Tunnel};
 use super::proto::GoAwayReason;
 use super::store::Store;
-use super::tls::{ServerTls, TlsFiles};
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::StopSignals;
-use crate::model::Port;
+use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 
 /// How long visitors may finish after the server was asked to stop.
@@ -69,6 +69,7 @@ struct Door {
     stop: watch::Sender<bool>,
     queue: YardQueue,
     task: JoinHandle<()>,
+    join_code: Option<Secret>,
 }
 
 impl Server {
@@ -108,6 +109,12 @@ impl Server {
         self.door.as_ref().map(|door| door.address)
     }
 
+    /// The code with which a first client joins, at the first start alone; to be shown once.
+    #[must_use]
+    pub fn join_code(&self) -> Option<&Secret> {
+        self.door.as_ref().and_then(|door| door.join_code.as_ref())
+    }
+
     /// Serves until `shutdown` completes, then accepts nothing more, lets visitors finish, and resets the rest.
     pub async fn finish(self, shutdown: impl Future<Output = Drain>) -> Summary {
         let Drain { grace, now } = shutdown.await;
@@ -115,12 +122,12 @@ impl Server {
         let api = tokio::spawn(self.api.stop());
         if let Some(door) = &self.door {
             door.stop.send_replace(true);
-            door.queue.run(|yard| yard.links().iter().for_each(|link| link.go_away(GoAwayReason::ShuttingDown))).await;
+            door.queue.run(|yard| yard.sessions().iter().for_each(|(_, link)| link.go_away(GoAwayReason::ShuttingDown))).await;
         }
         let cut = self.mappings.close(Instant::now() + grace, now).await;
         if let Some(door) = self.door {
             door.task.abort();
-            door.queue.run(|yard| yard.links().iter().for_each(|link| link.cut(GoAwayReason::ShuttingDown))).await;
+            door.queue.run(|yard| yard.sessions().iter().for_each(|(_, link)| link.cut(GoAwayReason::ShuttingDown))).await;
             door.queue.rest().await;
         }
         // What is still asked after that is answered by a closed connection.
@@ -163,27 +170,18 @@ fn open_door(
         |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
     let listener = TcpListener::from_std(listener).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let files = TlsFiles::of(&config.tunnel.tls, &config.database);
-    let tls = files.map(ServerTls::open).transpose()?.map(Arc::new);
+    let issuing::Door { tls, tokens, join_code } = issuing::Door::open(config, config.tunnel.insecure)?;
     let (stop, stopping) = watch::channel(false);
-    let tokens = trial_tokens();
     let control = Control { sessions: tunnel.sessions, queue: tunnel.queue.clone(), tokens, stopping };
-    let pin = tls.as_ref().map_or_else(|| "none".to_owned(), |tls| tls.pin().to_string());
-    tracing::info!(tunnel = %address, pin, "waiting for clients");
+    tracing::info!(tunnel = %address, tls = tls.is_some(), "waiting for clients");
     if let Some(port) = Port::new(address.port()) {
         mappings.own().add(port);
     }
     let gate = Arc::new(Gate::new(tls, config.tunnel.legacy_v1, Arc::new(control.clone())));
-    let task = tokio::spawn(control::serve(listener, gate, control, Arc::clone(mappings.accepts())));
-    Ok(Door { address, stop, queue: tunnel.queue, task })
-}
-
-fn trial_tokens() -> watch::Receiver<Arc<Vec<super::handshake::TokenRow>>> {
-    let rows = std::env::var("PORTWRIGHT_TRIAL").ok().map(|text| {
-        let token: super::token::Token = text.parse().unwrap_or_else(|_| panic!());
-        super::handshake::TokenRow { id: token.id(), name: "default".into(), verifier: token.verifier(), ports: vec![] }
-    });
-    watch::channel(Arc::new(rows.into_iter().collect())).1
+    let revocations = control.clone().cut_revoked();
+    let serving = control::serve(listener, gate, control, Arc::clone(mappings.accepts()));
+    let task = tokio::spawn(async { drop(tokio::join!(serving, revocations)) });
+    Ok(Door { address, stop, queue: tunnel.queue, task, join_code })
 }
 
 /// Starts a server and serves until `shutdown` completes.
@@ -196,12 +194,11 @@ pub async fn run(config: ServerConfig, shutdown: impl Future<Output = Drain>) ->
 ///
 /// `environment` is the process's own; variables of `env_file` stand where it is silent. Without `config_file`
 /// everything comes from variables and defaults.
-pub fn main_entry(
-    config_file: Option<&Path>,
-    env_file: Option<&Path>,
-    environment: &BTreeMap<String, String>,
-) -> Result<Summary> {
-    let config = load(config_file, env_file, environment)?;
+///
+/// `insecure` insists on plaintext that other machines can reach. `announce` is given the join code of a first start.
+pub fn main_entry(from: Sources<'_>, insecure: bool, announce: impl FnOnce(&Secret)) -> Result<Summary> {
+    let mut config = load(from.config, from.env_file, from.environment)?;
+    config.tunnel.insecure = insecure;
     start_logging(config.log);
     let failed =
         |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
@@ -212,7 +209,9 @@ pub fn main_entry(
             signals.next().await;
             Drain::new(DRAIN_GRACE, async move { signals.next().await })
         };
-        run(config, shutdown).await
+        let server = Server::start(config).await?;
+        server.join_code().map(announce);
+        Ok(server.finish(shutdown).await)
     })
 }
 
@@ -247,7 +246,8 @@ pub fn load_env_file(path: &Path) -> Result<Vec<(String, String)>> {
     })
 }
 
-fn sources(
+/// Reads the texts that a configuration is made of.
+pub(super) fn sources(
     config_file: Option<&Path>,
     env_file: Option<&Path>,
     environment: &BTreeMap<String, String>,
@@ -261,7 +261,8 @@ fn sources(
     Ok((yaml, variables))
 }
 
-fn at(error: Error, config_file: Option<&Path>) -> Error {
+/// Says in which file it happened.
+pub(super) fn at(error: Error, config_file: Option<&Path>) -> Error {
     match config_file {
         Some(path) => error.context(TunnelWords::InFile { path: path.to_path_buf() }),
         None => error,

@@ -64,6 +64,8 @@ pub(crate) struct Stream {
     pub(crate) inbound: Cell<Inbound>,
     /// The data connection, from its arrival until the stream moves there.
     pub(crate) carrier: RefCell<Option<Far>>,
+    /// A data connection was asked for and has not come yet.
+    pub(crate) awaited: Cell<bool>,
     /// Bytes that came in large pieces; what decides whether the stream is bulk.
     pub(crate) bulk_bytes: Cell<usize>,
     /// Already waits for room in the session's output.
@@ -83,6 +85,7 @@ impl Stream {
             pending: RefCell::default(),
             inbound: Cell::new(Inbound::Open),
             carrier: RefCell::default(),
+            awaited: Cell::new(false),
             bulk_bytes: Cell::new(0),
             hungry: Cell::new(false),
             datagrams: None,

@@ -60,9 +60,9 @@ impl Yard {
         }
     }
 
-    /// Returns every session.
-    pub(crate) fn links(&self) -> Vec<Rc<Link>> {
-        self.links.borrow().values().map(|(_, link)| Rc::clone(link)).collect()
+    /// Returns every session with whose it is.
+    pub(crate) fn sessions(&self) -> Vec<(Running, Rc<Link>)> {
+        self.links.borrow().values().cloned().collect()
     }
 }
 

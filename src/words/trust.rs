@@ -65,6 +65,51 @@ catalogue! {
         RejectedStopping => "it is stopping", "服务器正在停止";
         RejectedPlaintext => "it wants TLS", "服务器要求 TLS";
         GivePin => "give its pin, which stands in the server's log, with `--pin`", "请用 `--pin` 提供服务器日志中的指纹";
+        WhichServer => "no server is named; give `--join CODE` or `--server HOST:PORT`", "未指定服务器；请用 `--join 加入码` 或 `--server 主机:端口`";
+        BadServer => "the server must be given as HOST:PORT; an IPv6 address stands in brackets", "服务器须写成 主机:端口；IPv6 地址须加方括号";
+        JoinCodeSaysAll => "a join code says server, token and pin; leave the others out", "加入码已包含服务器、令牌和指纹，请勿再另行指定";
+        JoinCodeForeign => "this is no join code; one begins with pwj_", "这不是加入码；加入码以 pwj_ 开头";
+        JoinCodeDamaged => "the join code is damaged: letters are missing or wrong", "加入码已损坏：有字符缺失或错误";
+        CopyWholeCode => "copy the whole word again; `portwright tunnel token create` on the server makes another", "请重新完整复制；也可在服务器上用 `portwright tunnel token create` 另建";
+        JoinCodeNewer => "the join code was made by a later version", "该加入码由更新的版本生成";
+        PinOrAuthority => "give a pin or an authority, not both", "指纹和机构证书只能给出一个";
+        BadPin => "a pin is 64 hexadecimal digits, with or without sha256:", "指纹应为 64 位十六进制数字，可带 sha256: 前缀";
+        InsecureWithPin => "`--insecure` is plaintext, where neither pin nor authority counts", "`--insecure` 表示明文连接，此时指纹和机构证书不起作用";
+        TokenTwice => "the token is given twice", "令牌给出了两次";
+        TokenMissing => "there is no token, and without one no server lets this client in", "没有令牌；没有令牌，服务器不会接纳本客户端";
+        TokenUnreadable => "cannot read the token file", "无法读取令牌文件";
+        BadToken => "this is no token, or not a whole one; one begins with pwt_ and has 68 characters", "这不是完整的令牌；令牌以 pwt_ 开头，共 68 个字符";
+
+        ServerOlder => "the server that uses this database runs an earlier version", "正在使用该数据库的服务器是较早的版本";
+        RestartServer => "restart it with this version, then run this again", "请用本版本重启服务器，然后重试";
+        BadTokenName => "a name has at most 31 letters, digits and the signs - _ . and does not read like an id", "名称最多 31 个字符，可用字母、数字和 - _ .，且不能形如标识";
+        TokenNameTaken { name: String } => "a token called {name} exists", "名为 {name} 的令牌已存在";
+        OtherTokenName { name: String } => "choose another name, or revoke it first: `portwright tunnel token revoke {name}`",
+            "请另选名称，或先吊销：`portwright tunnel token revoke {name}`";
+        NoSuchToken { which: String } => "there is no token {which}", "没有令牌 {which}";
+        ListTokens => "`portwright tunnel token list` shows them", "可用 `portwright tunnel token list` 查看";
+        TokenLine { token: String } => "token: {token}", "令牌: {token}";
+        JoinCodeLine { code: String } => "join code: {code}", "加入码: {code}";
+        PinLine { pin: String } => "pin: {pin}", "指纹: {pin}";
+        ShownOnce => "shown this once: the server keeps only what recognises the token", "仅显示这一次：服务器只保存用于识别令牌的信息";
+        RunOnClient => "on the client, run `portwright tunnel client --join CODE`", "在客户端运行 `portwright tunnel client --join 加入码`";
+        NoTokens => "there are no tokens, so no client can connect", "没有令牌，因此没有客户端能够连接";
+        MakeToken => "`portwright tunnel token create --name NAME` makes one", "可用 `portwright tunnel token create --name 名称` 新建";
+        TokenRevoked { name: String } => "{name} is revoked", "{name} 已吊销";
+        AlreadyRevoked { name: String } => "{name} was revoked before", "{name} 此前已吊销";
+        IdColumn => "ID", "标识";
+        PortsColumn => "PORTS", "端口";
+        CreatedColumn => "CREATED", "创建时间";
+        SeenColumn => "LAST SEEN", "最近连接";
+        RevokedColumn => "REVOKED", "吊销时间";
+        NoThread { reason: String } => "the system gives no thread: {reason}", "系统无法提供线程：{reason}";
+        NoTunnelPort => "tunnel.listen_port is not set", "未设置 tunnel.listen_port";
+        PlaintextListener { address: String } =>
+            "the tunnel would listen at {address} without TLS, where everybody on the way could read and change what passes",
+            "隧道将在 {address} 不加密监听，途经的任何人都能读取和篡改数据";
+        TlsOrLoopback => "set tunnel.tls to auto, or tunnel.listen to 127.0.0.1, or insist with `--insecure`",
+            "请将 tunnel.tls 设为 auto，或将 tunnel.listen 设为 127.0.0.1，或用 `--insecure` 坚持";
+
         RejectedOther { code: u16, text: String } => "{text} (code {code})", "{text}（代码 {code}）";
     }
 }

@@ -71,10 +71,7 @@ catalogue! {
         ControlUnavailable { address: String, reason: String } => "cannot open the tunnel at {address}: {reason}", "无法在 {address} 打开隧道：{reason}";
         CheckControlAddress => "tunnel.listen must be an address of this machine, and ports below 1024 may need a privilege", "tunnel.listen 必须是本机地址；1024 以下的端口可能需要权限";
         BadExpose { text: String, wanted: Wanting } => "`--expose {text}` must be {wanted}", "`--expose {text}` 无效，应为：{wanted}";
-        BadServer { text: String } => "`{text}` is no HOST:PORT", "`{text}` 不是 主机:端口";
-        BadPin => "a pin is sha256: and 64 hexadecimal digits", "指纹应为 sha256: 加 64 位十六进制数字";
-        TokenUnreadable => "cannot read the token", "无法读取令牌";
-        BadToken => "the file holds no whole token", "文件中没有完整的令牌";
+        StandardInput { reason: String } => "standard input: {reason}", "标准输入：{reason}";
         LinkSilent { server: String } => "{server} has not been heard for 15 seconds", "已有 15 秒没有收到 {server} 的消息";
         LinkBroken { server: String, reason: String } => "the connection to {server} broke: {reason}", "与 {server} 的连接中断：{reason}";
         LinkClosed { server: String } => "{server} closed the connection", "{server} 关闭了连接";
@@ -117,6 +114,7 @@ catalogue! {
         FromOne => "a whole number, 1 or more", "不小于 1 的整数";
         OffsetNumber => "a whole number, 0 to 65535", "0 到 65535 的整数";
         ListenAddress => "an address such as 127.0.0.1 or ::", "IP 地址，例如 127.0.0.1 或 ::";
+        HostAndPort => "HOST:PORT, as clients dial it", "客户端所用的 主机:端口";
         LastPort => "a port not below port_range.from", "不小于 port_range.from 的端口";
         CertificateKey => "the key of tunnel.cert_file", "tunnel.cert_file 对应的私钥";
         KeyCertificate => "the certificate of tunnel.key_file", "tunnel.key_file 对应的证书";

@@ -29,6 +29,7 @@ catalogue! {
         AskLaunch => "Start the service?", "启动服务？";
         AskUndo => "Put these files back?", "恢复这些文件？";
         AskDown { name: String } => "Stop and remove {name}?", "停止并移除 {name}？";
+        AskRevoke { name: String } => "Revoke the token {name}? Its clients are cut off at once.", "吊销令牌 {name}？其客户端会立即断开。";
         ToolLine { line: String } => "  {line}", "  {line}";
 
         Moved { service: String, from: PortRange, to: PortRange } => "{service}: {from} → {to}", "{service}：{from} → {to}";

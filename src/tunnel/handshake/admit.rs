@@ -44,7 +44,7 @@ impl Deadlines {
 }
 
 /// A token as the door needs it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenRow {
     /// Its public name.
     pub(crate) id: TokenId,
@@ -208,6 +208,18 @@ impl From<WireFault> for Denied {
     }
 }
 
+/// A connection that is turned away, and what it is told before it is closed.
+struct TurnedAway {
+    denied: Denied,
+    told: Option<(Wire, BytesMut)>,
+}
+
+impl<D: Into<Denied>> From<D> for TurnedAway {
+    fn from(denied: D) -> Self {
+        Self { denied: denied.into(), told: None }
+    }
+}
+
 /// Finds out who has connected. The connection is closed, and the refusal counted, when this fails.
 pub(crate) async fn admit(
     stream: TcpStream,
@@ -217,37 +229,44 @@ pub(crate) async fn admit(
 ) -> Result<Admitted, Denied> {
     // A socket that died meanwhile refuses options; the first read finds out.
     let _ = watch_link(&stream);
-    let admitted = judge(stream, permit, gate).await;
-    if let Err(denied) = &admitted {
-        tracing::debug!(%peer, ?denied, "connection refused");
-        gate.tally.note(denied.label(), peer.ip());
+    let mut permit = Some(permit);
+    let TurnedAway { denied, told } = match judge(stream, &mut permit, gate).await {
+        Ok(admitted) => return Ok(admitted),
+        Err(turned_away) => turned_away,
+    };
+    tracing::debug!(%peer, ?denied, "connection refused");
+    gate.tally.note(denied.label(), peer.ip());
+    if let Some((wire, frame)) = told {
+        wire.part(&frame).await;
     }
-    admitted
+    Err(denied)
 }
 
-async fn judge(stream: TcpStream, mut permit: Permit, gate: &Gate) -> Result<Admitted, Denied> {
+async fn judge(stream: TcpStream, place: &mut Option<Permit>, gate: &Gate) -> Result<Admitted, TurnedAway> {
     let started = Instant::now();
     let deadline = started + gate.deadlines.handshake;
+    let permit = place.take().ok_or(Denied::Crowded)?;
     let mut first = [0];
     let spoke = tokio::select! {
         spoke = timeout_at(deadline, stream.peek(&mut first)) => spoke,
-        () = permit.evicted() => return Err(Denied::Crowded),
+        () = permit.evicted() => return Err(Denied::Crowded.into()),
     };
     match spoke {
-        Err(_) if gate.legacy_v1 => return sign_of_v1(stream, permit, gate, started).await,
-        Err(_) => return Err(Denied::Silent),
-        Ok(Err(_) | Ok(0)) => return Err(Denied::Gone),
+        Err(_) if gate.legacy_v1 => return Ok(sign_of_v1(stream, permit, gate, started).await?),
+        Err(_) => return Err(Denied::Silent.into()),
+        Ok(Err(_) | Ok(0)) => return Err(Denied::Gone.into()),
         Ok(Ok(_)) => {}
     }
+    let permit = place.insert(permit);
     let shaken = timeout_at(deadline, async {
         permit.spoke().await;
         match first {
             [TLS_HANDSHAKE] => encrypted(stream, gate).await,
             [VERSION] => plaintext(stream, gate).await,
-            _ => Err(Denied::Nonsense("the first byte")),
+            _ => Err(Denied::Nonsense("the first byte").into()),
         }
     });
-    shaken.await.unwrap_or(Err(Denied::Slow))
+    shaken.await.unwrap_or(Err(Denied::Slow.into()))
 }
 
 /// Waits until a silent connection gives the sign of life of version 1; nothing else is accepted from it any more.
@@ -273,37 +292,34 @@ fn legacy(wire: Wire, frame: &Frame) -> Result<Admitted, Denied> {
     }
 }
 
-async fn encrypted(stream: TcpStream, gate: &Gate) -> Result<Admitted, Denied> {
+async fn encrypted(stream: TcpStream, gate: &Gate) -> Result<Admitted, TurnedAway> {
     let tls = gate.tls.as_ref().ok_or(Denied::TlsUnwanted)?;
     let stream = tls.acceptor().accept(stream).await.map_err(|error| Denied::Tls(error.to_string()))?;
     if !is_ours(stream.get_ref().1) {
-        return Err(Denied::Nonsense("the protocol within TLS"));
+        return Err(Denied::Nonsense("the protocol within TLS").into());
     }
     let mut wire = Wire::new(Transport::Tls(Box::new(TlsStream::Server(stream))));
     let frame = wire.frame().await?;
     shake(wire, frame, gate).await
 }
 
-async fn plaintext(stream: TcpStream, gate: &Gate) -> Result<Admitted, Denied> {
+async fn plaintext(stream: TcpStream, gate: &Gate) -> Result<Admitted, TurnedAway> {
     let mut wire = Wire::new(Transport::Plain(stream));
     let frame = wire.frame().await?;
     match frame.kind {
         kind::HELLO | kind::JOIN if gate.tls.is_none() => shake(wire, frame, gate).await,
-        kind::HELLO => {
-            reject(wire, RejectCode::Plaintext, "this server wants TLS").await;
-            Err(Denied::Plaintext)
-        }
-        kind::JOIN => Err(Denied::Plaintext),
-        _ if gate.legacy_v1 => legacy(wire, &frame),
-        _ => Err(Denied::Nonsense("the first frame")),
+        kind::HELLO => Err(reject(wire, Denied::Plaintext, RejectCode::Plaintext, "this server wants TLS")),
+        kind::JOIN => Err(Denied::Plaintext.into()),
+        _ if gate.legacy_v1 => Ok(legacy(wire, &frame)?),
+        _ => Err(Denied::Nonsense("the first frame").into()),
     }
 }
 
-async fn shake(wire: Wire, frame: Frame, gate: &Gate) -> Result<Admitted, Denied> {
+async fn shake(wire: Wire, frame: Frame, gate: &Gate) -> Result<Admitted, TurnedAway> {
     match frame.kind {
         kind::HELLO => begin(wire, &frame, gate).await,
-        kind::JOIN => data(wire, &frame, gate),
-        _ => Err(Denied::Nonsense("the first frame")),
+        kind::JOIN => Ok(data(wire, &frame, gate)?),
+        _ => Err(Denied::Nonsense("the first frame").into()),
     }
 }
 
@@ -320,17 +336,16 @@ fn data(wire: Wire, frame: &Frame, gate: &Gate) -> Result<Admitted, Denied> {
     Ok(Admitted::Data { transport, session: join.session, stream: join.stream, leftover: held })
 }
 
-async fn begin(mut wire: Wire, hello_frame: &Frame, gate: &Gate) -> Result<Admitted, Denied> {
+async fn begin(mut wire: Wire, hello_frame: &Frame, gate: &Gate) -> Result<Admitted, TurnedAway> {
     let hello = match Hello::decode(hello_frame.payload()) {
         Ok(hello) => hello,
         Err(fault) => {
-            reject(wire, RejectCode::Protocol, fault.detail).await;
-            return Err(Denied::Nonsense(fault.detail));
+            return Err(reject(wire, Denied::Nonsense(fault.detail), RejectCode::Protocol, fault.detail));
         }
     };
     if !(hello.lowest..=hello.highest).contains(&SESSION_VERSION) {
-        reject(wire, RejectCode::Version, "no version in common").await;
-        return Err(Denied::Rejected(RejectCode::Version));
+        let denied = Denied::Rejected(RejectCode::Version);
+        return Err(reject(wire, denied, RejectCode::Version, "no version in common"));
     }
     let mut challenge = BytesMut::new();
     let nonce = rand::rng().random();
@@ -340,15 +355,14 @@ async fn begin(mut wire: Wire, hello_frame: &Frame, gate: &Gate) -> Result<Admit
     let transcript = Transcript::new(&hello_frame.whole, &challenge, &exporter);
     let answer = wire.frame().await?;
     if answer.kind != kind::PROOF {
-        return Err(Denied::Nonsense("no proof after the challenge"));
+        return Err(Denied::Nonsense("no proof after the challenge").into());
     }
     let proof = Proof::decode(answer.payload()).map_err(|fault| Denied::Nonsense(fault.detail))?;
     let row = gate.registry.token(TokenId(hello.token));
     // As much work for a token that nobody has as for a wrong proof, and the same answer.
     let verifier = row.as_ref().map_or_else(Verifier::of_nobody, |row| row.verifier.clone());
     let (Some(session_key), Some(row)) = (verifier.judge(&proof.0, &transcript).session_key(), row) else {
-        reject(wire, RejectCode::Token, "the token is not accepted").await;
-        return Err(Denied::Token);
+        return Err(reject(wire, Denied::Token, RejectCode::Token, "the token is not accepted"));
     };
     welcome(wire, hello, row, &transcript, session_key, gate).await
 }
@@ -360,17 +374,15 @@ async fn welcome(
     transcript: &Transcript,
     session_key: SessionKey,
     gate: &Gate,
-) -> Result<Admitted, Denied> {
+) -> Result<Admitted, TurnedAway> {
     if hello.name.as_deref().is_some_and(|name| !is_name(name)) {
-        reject(wire, RejectCode::Name, "a name has at most 31 letters, digits and the signs - _ .").await;
-        return Err(Denied::Rejected(RejectCode::Name));
+        let text = "a name has at most 31 letters, digits and the signs - _ .";
+        return Err(reject(wire, Denied::Rejected(RejectCode::Name), RejectCode::Name, text));
     }
     let name = resolved_name(&row.name, hello.name.as_deref());
     let identity = Identity { token: row.id, name, ports: row.ports, agent: hello.agent };
     if let Err(rejected) = gate.registry.may_begin(&identity).await {
-        let code = rejected.code;
-        send_rejected(wire, &rejected).await;
-        return Err(Denied::Rejected(code));
+        return Err(turn_away(wire, Denied::Rejected(rejected.code), &rejected));
     }
     let session: SessionId = rand::rng().random();
     let signature = row.verifier.sign(transcript, &session, &identity.name);
@@ -382,12 +394,12 @@ async fn welcome(
     Ok(Admitted::Session { transport, identity, session, session_key, theirs: hello.limits, leftover: held })
 }
 
-async fn reject(wire: Wire, code: RejectCode, text: &str) {
-    send_rejected(wire, &Rejected { code, retry_after_s: 0, text: text.to_owned() }).await;
+fn reject(wire: Wire, denied: Denied, code: RejectCode, text: &str) -> TurnedAway {
+    turn_away(wire, denied, &Rejected { code, retry_after_s: 0, text: text.to_owned() })
 }
 
-async fn send_rejected(wire: Wire, rejected: &Rejected) {
+fn turn_away(wire: Wire, denied: Denied, rejected: &Rejected) -> TurnedAway {
     let mut frame = BytesMut::new();
     rejected.encode(&mut frame);
-    wire.part(&frame).await;
+    TurnedAway { denied, told: Some((wire, frame)) }
 }

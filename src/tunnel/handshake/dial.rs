@@ -1,9 +1,7 @@
 //! A client's way to its server: names are resolved anew, addresses are tried side by side, TLS is made.
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
@@ -14,7 +12,7 @@ use tokio_rustls::TlsStream;
 use super::Transport;
 use crate::error::{Error, ErrorKind};
 use crate::host::watch_link;
-use crate::model::Port;
+use crate::tunnel::address::ServerAddress;
 use crate::tunnel::policy::Host;
 use crate::tunnel::tls::{self, ClientLink, LinkFault};
 use crate::words::trust::TrustWords;
@@ -27,42 +25,6 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// Addresses of one name that are tried; more is no server of ours.
 const ADDRESSES_MAX: usize = 16;
-
-/// Where a client finds its server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServerAddress {
-    /// The host.
-    pub(crate) host: Host,
-    /// The port.
-    pub(crate) port: Port,
-}
-
-/// A text that is no `HOST:PORT`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct AddressFault;
-
-impl FromStr for ServerAddress {
-    type Err = AddressFault;
-
-    /// Reads `HOST:PORT`; an IPv6 address stands in brackets.
-    fn from_str(text: &str) -> Result<Self, AddressFault> {
-        let (host, port) = text.trim().rsplit_once(':').ok_or(AddressFault)?;
-        if host.contains(':') && !host.starts_with('[') {
-            return Err(AddressFault);
-        }
-        let (host, port) = (host.parse().map_err(|_| AddressFault)?, port.parse().map_err(|_| AddressFault)?);
-        Ok(Self { host, port })
-    }
-}
-
-impl fmt::Display for ServerAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host {
-            Host::Address(address @ IpAddr::V6(_)) => write!(formatter, "[{address}]:{}", self.port),
-            _ => write!(formatter, "{}:{}", self.host, self.port),
-        }
-    }
-}
 
 /// Why a server was not reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,18 +157,6 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_read_as_it_is_written() {
-        for text in ["example.org:9000", "10.0.0.1:1", "[2001:db8::1]:9000"] {
-            assert_eq!(text.parse::<ServerAddress>().expect(text).to_string(), text);
-        }
-        for broken in
-            ["", "example.org", "example.org:", ":9000", "::1:9000", "a:b:9", "example.org:0", "a b:1", "a:70000"]
-        {
-            assert_eq!(broken.parse::<ServerAddress>(), Err(AddressFault), "{broken}");
-        }
-    }
 
     #[test]
     fn ipv6_goes_first_and_families_take_turns() {

@@ -9,12 +9,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::wire::{Frame, Wire, WireFault};
-use super::{AGENT, ServerAddress, SessionId, Transport};
+use super::{AGENT, SessionId, Transport};
 use crate::error::{Error, ErrorKind};
+use crate::tunnel::address::ServerAddress;
 use crate::tunnel::proto::Fault;
 use crate::tunnel::proto::frame::kind;
 use crate::tunnel::proto::hello::{Challenge, Hello, Join, Proof, RejectCode, Rejected, SESSION_VERSION, Welcome};
 use crate::tunnel::proto::limits::Limits;
+use crate::tunnel::tls::LinkFault;
 use crate::tunnel::token::{SessionKey, Token, Transcript};
 use crate::words::Message;
 use crate::words::trust::TrustWords;
@@ -63,6 +65,8 @@ pub(crate) enum GreetFault {
     Broken(String),
     /// What answers is not a server of ours.
     Foreign(&'static str),
+    /// TLS ended the connection: a server that wants a certificate says so only now.
+    Link(LinkFault),
     /// The server does not know the token that it pretends to check.
     Impostor,
     /// The server said no.
@@ -73,7 +77,10 @@ impl From<WireFault> for GreetFault {
     fn from(fault: WireFault) -> Self {
         match fault {
             WireFault::Closed => Self::Closed,
-            WireFault::Broken(error) => Self::Broken(error.to_string()),
+            WireFault::Broken(error) => match LinkFault::of(&error) {
+                LinkFault::Broken(reason) => Self::Broken(reason),
+                fault => Self::Link(fault),
+            },
             WireFault::Fault(fault) => Self::Foreign(fault.detail),
         }
     }
@@ -90,7 +97,7 @@ impl GreetFault {
     pub(crate) fn needs_person(&self) -> bool {
         use RejectCode as C;
         match self {
-            Self::Impostor => true,
+            Self::Impostor | Self::Link(LinkFault::WantsCertificate) => true,
             Self::Rejected(rejected) => {
                 matches!(rejected.code, C::Version | C::Token | C::Proof | C::Revoked | C::Name | C::Plaintext)
             }
@@ -121,6 +128,7 @@ impl GreetFault {
                 let reason = (*detail).to_owned();
                 Error::new(missing, TrustWords::ServerForeign { server, reason }).hint(TrustWords::CheckServer)
             }
+            Self::Link(fault) => fault.error(server),
             Self::Impostor => Error::new(ErrorKind::Refused, TrustWords::ServerImpostor { server }),
             Self::Rejected(rejected) => rejected_error(rejected, server),
         }

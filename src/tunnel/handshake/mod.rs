@@ -12,7 +12,7 @@ mod wire;
 
 pub(crate) use admission::{Admission, Permit, Tally};
 pub(crate) use admit::{Admitted, Deadlines, Denied, Gate, Identity, Registry, TokenRow, admit};
-pub(crate) use dial::{AddressFault, DIAL_DEADLINE, DialFault, ServerAddress, connect};
+pub(crate) use dial::{DIAL_DEADLINE, DialFault, connect};
 pub(crate) use greet::{Credentials, GREET_DEADLINE, GreetFault, Greeted, greet, join};
 pub(crate) use transport::Transport;
 

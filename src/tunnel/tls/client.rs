@@ -141,7 +141,8 @@ pub(crate) enum LinkFault {
 }
 
 impl LinkFault {
-    fn of(error: &io::Error) -> Self {
+    /// Reads what TLS says in an error of the connection.
+    pub(crate) fn of(error: &io::Error) -> Self {
         let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
             return match error.kind() {
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {

@@ -14,7 +14,9 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, RootCertStore, SupportedProtocolVersion};
 
-pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, Unacceptable, Why, connect};
+#[cfg(test)]
+pub(crate) use client::Why;
+pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, connect};
 pub(crate) use pin::Pin;
 pub(crate) use server::{ServerTls, TlsFiles};
 

@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsag
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::Ticketer;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
 
 use super::{ALPN, Pin, VERSIONS, broken, provider, read_authorities, read_chain, read_key, unusable};
@@ -58,6 +59,17 @@ impl TlsFiles {
         }
     }
 
+    /// Returns the fingerprint of the certificate, which is made where it is ours and missing.
+    pub(crate) fn pin(&self) -> Result<Pin> {
+        self.make_missing()?;
+        self.pin_of(&read_chain(&self.certificate)?)
+    }
+
+    fn pin_of(&self, chain: &[CertificateDer<'_>]) -> Result<Pin> {
+        let none = || Error::new(ErrorKind::Missing, TrustWords::NoCertificate { path: self.certificate.clone() });
+        chain.first().and_then(Pin::of).ok_or_else(none)
+    }
+
     /// Makes our own key and certificate where they are missing. What is there is never overwritten: a key without a
     /// certificate gets one, a certificate without its key is refused.
     fn make_missing(&self) -> Result<()> {
@@ -90,10 +102,7 @@ impl TlsFiles {
     fn load(&self) -> Result<Loaded> {
         let chain = read_chain(&self.certificate)?;
         let key = read_key(&self.key)?;
-        let pin = chain.first().and_then(Pin::of);
-        let pin = pin.ok_or_else(|| {
-            Error::new(ErrorKind::Missing, TrustWords::NoCertificate { path: self.certificate.clone() })
-        })?;
+        let pin = self.pin_of(&chain)?;
         let provider = provider();
         let verifier = match &self.client_ca {
             None => Arc::new(NoClientAuth),
