@@ -42,6 +42,9 @@ pub(crate) const SLEPT_AFTER: Duration = Duration::from_secs(1);
 /// Time to read what arrived while this process slept, before the peer is judged.
 pub(crate) const WAKE_GRACE: Duration = Duration::from_secs(5);
 
+/// How long a session is watched under pressure before streams that are stuck are broken off, and between two looks.
+pub(crate) const PRESSURE_PERIOD: Duration = Duration::from_secs(1);
+
 /// Age after which the round trip is measured anew while data flows.
 pub(crate) const ROUND_TRIP_AGE: Duration = Duration::from_secs(10);
 

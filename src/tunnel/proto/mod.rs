@@ -165,3 +165,6 @@ impl Reason {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

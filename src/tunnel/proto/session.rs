@@ -4,6 +4,9 @@
 //! socket, and calls `on_deadline` when `deadline` has come. The caller reads no further while `out_len` is above what
 //! it wants to hold: every answer to a frame is written there.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod audit;
+mod pressure;
 mod receive;
 
 use std::collections::VecDeque;
@@ -75,6 +78,7 @@ pub(crate) struct Session {
     now: Instant,
     heard: Instant,
     judged_from: Instant,
+    pressure_look: Option<Instant>,
     ping: Option<(u64, Instant)>,
     pings_sent: u64,
     round_trip: Option<(Duration, Instant)>,
@@ -125,6 +129,7 @@ impl Session {
             now,
             heard: now,
             judged_from: now,
+            pressure_look: None,
             ping: None,
             pings_sent: 0,
             round_trip: None,
@@ -326,16 +331,16 @@ impl Session {
 
     /// When `on_deadline` is to be called.
     pub(crate) fn deadline(&self) -> Instant {
-        match self.ping {
-            None => self.heard + PING_AFTER,
-            Some(_) => (self.heard + DEAD_AFTER).max(self.judged_from),
-        }
+        let silence = self.silence_deadline();
+        self.pressure_look.map_or(silence, |look| look.min(silence))
     }
 
-    /// Asks a silent peer whether it is there, and tells when it is dead.
+    /// Asks a silent peer whether it is there, and tells when it is dead. Breaks off streams that hold too much for too
+    /// long; `receive` tells which, with an empty input too.
     pub(crate) fn on_deadline(&mut self, now: Instant) -> Result<(), Fault> {
         self.advance(now);
-        let deadline = self.deadline();
+        self.relieve_pressure();
+        let deadline = self.silence_deadline();
         if now < deadline {
             return Ok(());
         }
@@ -370,6 +375,13 @@ impl Session {
     /// Whether one side said that it goes away.
     pub(crate) const fn is_draining(&self) -> bool {
         self.going || self.peer_going
+    }
+
+    fn silence_deadline(&self) -> Instant {
+        match self.ping {
+            None => self.heard + PING_AFTER,
+            Some(_) => (self.heard + DEAD_AFTER).max(self.judged_from),
+        }
     }
 
     /// Payload bytes that a frame of this stream may carry.
@@ -408,7 +420,7 @@ impl Session {
 
     fn release_session(&mut self, bytes: u32) {
         self.window.release(bytes);
-        if let Some(credit) = self.window.due() {
+        if let Some(credit) = self.window.due_shared() {
             self.window.grant(credit);
             wire::put_credit(&mut self.out, kind::CREDIT, 0, credit);
         }

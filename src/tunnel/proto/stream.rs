@@ -25,6 +25,9 @@ pub(crate) enum State {
     Closed,
 }
 
+/// A stream is stuck when it gets rid of less than this part of what it holds in a period: a trickle is no progress.
+const STUCK_PERIODS: u32 = 8;
+
 /// A stream that is not closed.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -48,6 +51,8 @@ pub(crate) struct Stream {
     used: u32,
     /// When this measurement began.
     since: Instant,
+    /// Bytes that left our memory since the session was last looked at under pressure.
+    drained: u32,
 }
 
 impl Stream {
@@ -64,7 +69,16 @@ impl Stream {
             window: Window::new(window),
             used: 0,
             since: now,
+            drained: 0,
         }
+    }
+
+    /// Bytes that are held by a stream which would need more than eight of these periods to get rid of them; begins the
+    /// next period.
+    pub(crate) fn stuck(&mut self) -> Option<u32> {
+        let drained = std::mem::take(&mut self.drained);
+        let held = self.window.held();
+        (held > 0 && drained < held / STUCK_PERIODS).then_some(held)
     }
 
     /// Returns where it stands.
@@ -90,6 +104,7 @@ impl Stream {
         window_max: u32,
     ) -> Option<u32> {
         self.window.release(bytes);
+        self.drained = self.drained.saturating_add(bytes);
         if self.theirs_over {
             return None;
         }

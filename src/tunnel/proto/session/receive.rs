@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Arriving, Session, length, size};
 use crate::tunnel::proto::budget::TINY_BYTES;
 use crate::tunnel::proto::event::Received;
+use crate::tunnel::proto::flow::SHARES;
 use crate::tunnel::proto::frame::{HEADER_BYTES, Header, kind};
 use crate::tunnel::proto::limits::CONTROL_BYTES_MAX;
 use crate::tunnel::proto::stream::{Late, State, Stream};
@@ -67,6 +68,7 @@ impl Session {
             return Err(Fault::abuse("too many tiny frames"));
         }
         self.window.take(bytes)?;
+        self.watch_pressure();
         let skip = match self.streams.get_mut(&id) {
             Some(stream) => {
                 takes_payload(stream, self.side, Kind::Tcp)?;
@@ -252,7 +254,7 @@ impl Session {
             return Err(Fault::protocol("a credit of nothing"));
         }
         let initial = if id == 0 { self.theirs.session_credit } else { self.theirs.stream_credit };
-        if bytes < initial / 4 && !self.small_credits.spend(self.now) {
+        if bytes < initial / SHARES && !self.small_credits.spend(self.now) {
             return Err(Fault::abuse("too many small credits"));
         }
         if id == 0 {

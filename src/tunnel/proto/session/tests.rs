@@ -365,3 +365,31 @@ fn datagrams_cross_whole_and_long_ones_are_dropped() {
     let events = pair.to_client();
     assert_eq!(events.len(), 2);
 }
+
+#[test]
+fn readers_that_stopped_do_not_hold_the_session_for_ever() {
+    let mut pair = Pair::new(Limits { session_credit: 4_000, streams_max: 10, ..SMALL });
+    let stopped = [pair.stream(), pair.stream(), pair.stream(), pair.stream()];
+    let alive = pair.stream();
+    for id in stopped {
+        pair.server.send(id, &[0; 1_000]);
+    }
+    pair.to_client();
+    assert_eq!(pair.server.sendable(alive), 0, "four readers hold all there is");
+    let look = pair.client.deadline();
+    assert_eq!(look, pair.now + Duration::from_secs(1));
+    pair.client.consumed(stopped[3], 200, look);
+    pair.client.on_deadline(look).unwrap();
+    let reset = |id: StreamId| Event::Reset { id, reason: Reason::IdleTooLong };
+    assert_eq!(pair.client.receive(&[], look).unwrap().event, Some(reset(stopped[0])));
+    assert_eq!(pair.client.receive(&[], look).unwrap().event, Some(reset(stopped[1])));
+    assert_eq!(pair.client.receive(&[], look).unwrap().event, None, "half of the window is enough");
+    for id in [stopped[0], stopped[1]] {
+        pair.client.consumed(id, 1_000, look);
+    }
+    assert_eq!(pair.client.streams(), 3);
+    pair.to_server();
+    assert!(pair.server.sendable(alive) > 0);
+    pair.client.on_deadline(look + Duration::from_secs(1)).unwrap();
+    assert_eq!(pair.client.streams(), 3, "no pressure, no victims");
+}
