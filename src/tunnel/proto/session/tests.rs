@@ -393,3 +393,29 @@ fn readers_that_stopped_do_not_hold_the_session_for_ever() {
     pair.client.on_deadline(look + Duration::from_secs(1)).unwrap();
     assert_eq!(pair.client.streams(), 3, "no pressure, no victims");
 }
+
+#[test]
+fn tiny_frames_are_allowed_but_not_without_end() {
+    let mut pair = Pair::new(Limits::OURS);
+    let id = pair.stream();
+    pair.client.tiny_data = Budget::new(crate::tunnel::proto::budget::Allowance { per_second: 10, burst: 3 }, pair.now);
+    (0..4).for_each(|_| pair.server.send(id, b"x"));
+    let fault = carry(&mut pair.server, &mut pair.client, usize::MAX, pair.now).unwrap_err();
+    assert_eq!(fault.reason, GoAwayReason::Abuse);
+}
+
+#[test]
+fn who_holds_half_of_the_session_does_not_keep_the_other_half() {
+    let mut pair = Pair::new(Limits { session_credit: 4_000, ..SMALL });
+    let (first, second, alive) = (pair.stream(), pair.stream(), pair.stream());
+    pair.server.send(first, &[0; 1_000]);
+    pair.server.send(second, &[0; 1_000]);
+    pair.to_client();
+    for round in 0..20 {
+        assert!(pair.server.sendable(alive) >= 500, "round {round}");
+        pair.server.send(alive, &[0; 500]);
+        pair.to_client();
+        pair.client.consumed(alive, 500, pair.now);
+        pair.to_server();
+    }
+}

@@ -604,6 +604,7 @@ impl Sim {
                 }
                 let (end, ..) = self.ends(server);
                 end.session.on_deadline(now)?;
+                self.receive(server)?;
             }
             self.server.check();
             self.client.check();
