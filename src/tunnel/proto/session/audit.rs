@@ -1,8 +1,9 @@
 //! What tests and fuzzing look at: the invariants of a session, and the numbers that two ends must agree on.
 
-use super::{Session, size};
-use crate::tunnel::proto::StreamId;
+use super::Session;
+use crate::tunnel::proto::data::size;
 use crate::tunnel::proto::stream::State;
+use crate::tunnel::proto::{Side, StreamId};
 
 /// Credit of one stream, or of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +33,11 @@ impl Session {
             held += u64::from(window.held());
         }
         assert!(held <= u64::from(window.held()), "the streams hold {held}, the session {window:?}");
-        let (streams_max, ids) = match self.side {
-            crate::tunnel::proto::Side::Server => (self.theirs.streams_max, self.highest),
-            crate::tunnel::proto::Side::Client => (self.ours.streams_max, self.highest),
+        let streams_max = match self.side {
+            Side::Server => self.theirs.streams_max,
+            Side::Client => self.ours.streams_max,
         };
-        assert!(self.streams.len() <= size(streams_max.min(ids)), "{} streams", self.streams.len());
+        assert!(self.streams.len() <= size(streams_max.min(self.highest)), "{} streams", self.streams.len());
     }
 
     /// Credit of the session.

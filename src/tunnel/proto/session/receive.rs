@@ -3,8 +3,9 @@
 
 use std::time::Instant;
 
-use super::{Arriving, Session, length, size};
+use super::Session;
 use crate::tunnel::proto::budget::TINY_BYTES;
+use crate::tunnel::proto::data::{Arriving, length, size};
 use crate::tunnel::proto::event::Received;
 use crate::tunnel::proto::flow::SHARES;
 use crate::tunnel::proto::frame::{HEADER_BYTES, Header, kind};
@@ -87,14 +88,11 @@ impl Session {
 
     /// The piece of the frame that is there, behind `head` bytes.
     fn deliver<'a>(&mut self, input: &'a [u8], head: usize) -> Received<'a> {
-        let rest = input.get(head..).unwrap_or_default();
-        let piece = rest.get(..size(self.arriving.left)).unwrap_or(rest);
-        let count = length(piece.len());
-        self.arriving.left = self.arriving.left.saturating_sub(count);
+        let piece = self.arriving.piece(input.get(head..).unwrap_or_default());
         let consumed = head.saturating_add(piece.len());
         if self.arriving.skip || piece.is_empty() {
-            if count > 0 {
-                self.release_session(count);
+            if !piece.is_empty() {
+                self.release_session(length(piece.len()));
             }
             return Received { consumed, event: None };
         }
