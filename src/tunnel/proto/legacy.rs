@@ -22,7 +22,7 @@ const DATA_BYTES_MAX: usize = 32 << 10;
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// Silence of the server after which a client gives up: four answers that did not come.
-const SERVER_DEAD_AFTER: Duration = Duration::from_secs(60);
+const SERVER_DEAD_AFTER: Duration = Duration::from_mins(1);
 
 /// Silence of the client after which a server gives up: three keep-alives that did not come.
 const CLIENT_DEAD_AFTER: Duration = Duration::from_secs(45);

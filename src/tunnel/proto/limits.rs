@@ -14,7 +14,7 @@ pub(crate) const CREDIT_MAX: u32 = (1 << 31) - 1;
 /// The longest payload that we send, in bytes: longer frames make the other streams wait and save nothing.
 pub(crate) const SENT_FRAME_BYTES_MAX: u32 = 64 << 10;
 
-/// The longest payload of a frame that is neither Data nor Datagram: above Open (306 bytes) and GoAway (262 bytes), and
+/// The longest payload of a frame that is neither Data nor Datagram: above Open (306 bytes) and `GoAway` (262 bytes), and
 /// far below the smallest buffer of a reader (4 KiB).
 pub(crate) const CONTROL_BYTES_MAX: u32 = 512;
 

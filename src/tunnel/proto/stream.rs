@@ -30,6 +30,7 @@ const STUCK_PERIODS: u32 = 8;
 
 /// A stream that is not closed.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and nearly all combinations occur")]
 pub(crate) struct Stream {
     /// What it carries.
     pub(crate) kind: Kind,
@@ -146,7 +147,9 @@ impl Hasher for SpreadHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
     }
 
     fn write_u32(&mut self, id: u32) {

@@ -15,7 +15,7 @@ fn feed(it: &mut Legacy, bytes: &[u8], now: Instant) -> Result<Vec<String>, Faul
                 events.push(format!("data {} {}", id.get(), String::from_utf8_lossy(bytes)));
             }
             Some(Event::Open { id, open }) => {
-                events.push(format!("open {} {}:{}", id.get(), open.host, open.target_port))
+                events.push(format!("open {} {}:{}", id.get(), open.host, open.target_port));
             }
             Some(event) => events.push(format!("{event:?}")),
             None if received.consumed == 0 => {

@@ -70,18 +70,15 @@ impl Session {
         }
         self.window.take(bytes)?;
         self.watch_pressure();
-        let skip = match self.streams.get_mut(&id) {
-            Some(stream) => {
-                takes_payload(stream, self.side, Kind::Tcp)?;
-                stream.window.take(bytes)?;
-                stream.worked |= self.side == Side::Server;
-                false
-            }
-            None => {
-                self.broken_off.take(id, bytes)?;
-                true
-            }
-        };
+        let stream = self.streams.get_mut(&id);
+        let skip = stream.is_none();
+        if let Some(stream) = stream {
+            takes_payload(stream, self.side, Kind::Tcp)?;
+            stream.window.take(bytes)?;
+            stream.worked |= self.side == Side::Server;
+        } else {
+            self.broken_off.take(id, bytes)?;
+        }
         self.arriving = Arriving { id, left: bytes, skip };
         Ok(self.deliver(input, DATA_HEAD_BYTES))
     }
@@ -275,7 +272,7 @@ impl Session {
         let sample = self.now.saturating_duration_since(sent);
         // Load only ever adds to the time of the path: a lower sample counts at once, a higher one little by little.
         let round_trip = match self.round_trip() {
-            Some(known) if sample > known => known + (sample - known) / 8,
+            Some(known) if sample > known => known + sample.saturating_sub(known) / 8,
             _ => sample,
         };
         self.round_trip = Some((round_trip, self.now));

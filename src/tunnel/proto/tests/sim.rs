@@ -20,7 +20,7 @@ const SCHEDULES: u64 = 300;
 /// The length of a schedule, in steps.
 const STEPS: u32 = 250;
 
-/// Numbers that look random and are the same for the same seed: SplitMix64.
+/// Numbers that look random and are the same for the same seed: `SplitMix64`.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -66,6 +66,7 @@ fn byte_at(id: StreamId, from_server: bool, at: u64) -> u8 {
 
 /// How one end sees one stream.
 #[derive(Debug, Default, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Flow {
     udp: bool,
     answered: bool,
@@ -226,7 +227,7 @@ impl End {
         }
     }
 
-    fn from_server(&self) -> bool {
+    fn is_server(&self) -> bool {
         self.side == Side::Server
     }
 
@@ -240,7 +241,7 @@ impl End {
     }
 
     fn send_some(&mut self, id: StreamId, dice: &mut Dice) {
-        let from_server = self.from_server();
+        let from_server = self.is_server();
         let sendable = self.session.sendable(id);
         let Some(flow) = self.flows.get_mut(&id) else { return };
         if flow.udp {
@@ -263,7 +264,7 @@ impl End {
 
     fn can_end(&self, id: StreamId) -> bool {
         let flow = &self.flows[&id];
-        !flow.gone && flow.ended.is_none() && (flow.answered || self.from_server())
+        !flow.gone && flow.ended.is_none() && (flow.answered || self.is_server())
     }
 
     fn finish(&mut self, id: StreamId, moved: bool) {
@@ -302,7 +303,7 @@ impl End {
                 self.drop_stream(*id);
             }
             Event::Data { id, bytes } => {
-                let from_server = !self.from_server();
+                let from_server = !self.is_server();
                 let sent = peer[id].sent;
                 let flow = self.flow(*id);
                 assert!(!flow.their_end, "data after the end");
@@ -589,7 +590,7 @@ impl Sim {
                 let now = self.now;
                 let (end, ..) = self.ends(server);
                 for id in end.live() {
-                    if end.session.state(id) == State::Opening && !end.from_server() {
+                    if end.session.state(id) == State::Opening && !end.is_server() {
                         end.session.accept(id);
                         end.flows.get_mut(&id).unwrap().answered = true;
                     }
