@@ -5,13 +5,16 @@
 
 mod api;
 pub mod config;
+mod files;
 mod forward;
 mod guard;
+#[expect(dead_code, unused_imports, reason = "used by the data plane")]
+mod handshake;
 mod health;
 mod mappings;
-#[allow(dead_code)]
-pub(crate) mod proto;
 pub mod policy;
+#[expect(dead_code, reason = "used by the data plane")]
+pub(crate) mod proto;
 mod refusal;
 mod relay;
 mod request;
@@ -19,6 +22,11 @@ pub mod server;
 mod settings;
 mod store;
 mod templates;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "used by the data plane"))]
+mod tls;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the data plane"))]
+mod token;
+mod tokens;
 
 pub use health::{Health, health_probe};
 pub use templates::{LaidOut, Layout, render};

@@ -1,8 +1,7 @@
 //! The tunnel server as a whole: reads its configuration, opens what it needs in order, serves, and drains.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
@@ -14,10 +13,11 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
+use super::files::{read_secret, read_text};
 use super::mappings::Mappings;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{StopSignals, open_to_others};
+use crate::host::StopSignals;
 use crate::model::Port;
 use crate::words::tunnel::TunnelWords;
 
@@ -26,9 +26,6 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(30);
 
 /// How long requests to the API may finish once the mappings are closed.
 const API_GRACE: Duration = Duration::from_secs(1);
-
-/// The largest configuration, environment or key file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How to stop: for how long visitors may finish, and what ends that early.
 pub struct Drain {
@@ -180,31 +177,14 @@ fn at(error: Error, config_file: Option<&Path>) -> Error {
     }
 }
 
-fn read_text(path: &Path, words: TunnelWords) -> Result<String> {
-    let read = || {
-        // A pipe or a device would keep the start waiting.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
-        }
-        let mut text = String::new();
-        File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-        Ok(text)
-    };
-    read().map_err(|error| {
-        let place = TunnelWords::BecauseOf { path: path.to_path_buf(), reason: error.to_string() };
-        Error::new(ErrorKind::Missing, words).context(place)
-    })
-}
-
 /// Reads the file of `api.api_key_file`, which nobody else may read.
 fn read_key(path: &Path) -> Result<String> {
-    let key = read_text(path, TunnelWords::KeyFileUnreadable)?;
-    if fs::metadata(path).is_ok_and(|metadata| open_to_others(&metadata)) {
-        let path = path.to_path_buf();
-        return Err(Error::new(ErrorKind::Refused, TunnelWords::KeyFileOpen { path: path.clone() })
-            .hint(TunnelWords::CloseKeyFile { path }));
-    }
-    Ok(key)
+    read_secret(
+        path,
+        TunnelWords::KeyFileUnreadable,
+        |path| TunnelWords::KeyFileOpen { path }.into(),
+        |path| TunnelWords::CloseKeyFile { path }.into(),
+    )
 }
 
 fn api_taken(error: &io::Error, config: &ServerConfig) -> Error {
@@ -236,7 +216,10 @@ fn start_logging(log: LogSettings) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::host::open_to_others;
 
     const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
 

@@ -7,15 +7,16 @@ mod data;
 mod event;
 mod flow;
 pub(crate) mod frame;
+pub(crate) mod hello;
 pub(crate) mod legacy;
-mod limits;
+pub(crate) mod limits;
 mod session;
 mod stream;
 mod wire;
 
 pub(crate) use data::DataSlot;
 pub(crate) use event::{Event, Kind, Open, Proxy, Received, StreamId};
-pub(crate) use limits::{Limits, STREAM_WINDOW_MAX};
+pub(crate) use limits::Limits;
 pub(crate) use session::{OpenFault, Session};
 
 /// Why a session must end.

@@ -205,7 +205,7 @@ fn some_limits(dice: &mut Dice) -> Limits {
     let session = dice.pick(&[64, 4_000, 40_000]).unwrap();
     let stream = dice.pick(&[16, 1_000, 20_000]).unwrap();
     Limits {
-        frame_bytes_max: 512 + dice.length(2_000),
+        frame_bytes_max: 1_024 + dice.length(2_000),
         streams_max: 1 + dice.length(20),
         stream_credit: 1 + dice.length(stream),
         session_credit: 1 + dice.length(session),
@@ -214,7 +214,7 @@ fn some_limits(dice: &mut Dice) -> Limits {
 
 impl End {
     fn new(side: Side, ours: Limits, theirs: Limits, now: Instant, dice: &mut Dice) -> Self {
-        let inbox_max = HEADER_BYTES + 2_512 + dice.size(4_096);
+        let inbox_max = HEADER_BYTES + 3_024 + dice.size(4_096);
         Self {
             side,
             session: Session::new(side, ours, theirs, now),
