@@ -7,6 +7,9 @@ mod api;
 pub mod config;
 mod files;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 #[expect(dead_code, unused_imports, reason = "used by the data plane")]
 mod handshake;

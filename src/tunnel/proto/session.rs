@@ -249,6 +249,13 @@ impl Session {
         }
     }
 
+    /// Whether our direction may move to the data connection: the server moves first, which tells the client that its
+    /// `Join` was accepted.
+    pub(crate) fn may_move(&self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get(&id.get()) else { return false };
+        stream.lifted && !stream.ours_over && (self.side == Side::Server || stream.theirs_moved)
+    }
+
     /// Tells the peer that the rest of our direction is on the data connection.
     pub(crate) fn moved(&mut self, id: StreamId) {
         if self.streams.get(&id.get()).is_some_and(|stream| stream.lifted) {

@@ -44,6 +44,8 @@ pub(crate) struct Stream {
     pub(crate) ours_over: bool,
     /// Whether the peer sends no more.
     pub(crate) theirs_over: bool,
+    /// Whether that is so because the peer moved to the data connection.
+    pub(crate) theirs_moved: bool,
     /// What we may send.
     pub(crate) credit: SendCredit,
     /// What the peer may send.
@@ -66,6 +68,7 @@ impl Stream {
             worked: false,
             ours_over: false,
             theirs_over: false,
+            theirs_moved: false,
             credit: SendCredit::new(credit),
             window: Window::new(window),
             used: 0,

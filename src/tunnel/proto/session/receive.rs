@@ -217,6 +217,7 @@ impl Session {
             return Err(Fault::protocol("a stream that moves without a data connection"));
         }
         stream.theirs_over = true;
+        stream.theirs_moved = moved;
         if stream.state() == State::Closed {
             self.streams.remove(&id);
         }

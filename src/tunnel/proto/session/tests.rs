@@ -224,13 +224,15 @@ fn a_stream_moves_one_direction_at_a_time() {
     pair.server.lift(id);
     pair.server.lift(id);
     assert_eq!(pair.at_client(), ["lift 1"]);
-    pair.client.send(id, b"before");
-    pair.client.moved(id);
-    assert_eq!(pair.client.sendable(id), 0);
-    assert_eq!(pair.at_server(), ["data 1 before", "moved 1"]);
-    pair.server.send(id, b"still here");
+    assert_eq!((pair.server.may_move(id), pair.client.may_move(id)), (true, false), "the server moves first");
+    pair.server.send(id, b"before");
     pair.server.moved(id);
-    assert_eq!(pair.at_client(), ["data 1 still here", "moved 1"]);
+    assert_eq!((pair.server.sendable(id), pair.server.may_move(id)), (0, false));
+    assert_eq!(pair.at_client(), ["data 1 before", "moved 1"]);
+    assert!(pair.client.may_move(id));
+    pair.client.send(id, b"still here");
+    pair.client.moved(id);
+    assert_eq!(pair.at_server(), ["data 1 still here", "moved 1"]);
     assert_eq!((pair.server.streams(), pair.client.streams()), (0, 0));
 }
 

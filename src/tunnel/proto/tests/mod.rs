@@ -2,3 +2,4 @@
 
 mod malice;
 mod sim;
+mod vectors;
