@@ -15,6 +15,9 @@ pub mod exposure;
 mod ferry;
 mod files;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod handshake;
 mod health;

@@ -16,7 +16,7 @@ pub(crate) struct Allowance {
 /// Pings that are answered: our own peer sends one in five seconds and one per ten seconds of transfer.
 pub(crate) const PINGS: Allowance = Allowance { per_second: 10, burst: 100 };
 
-/// Credits smaller than a quarter of an initial credit: our own peer gives half a window at a time, so it sends none.
+/// Credits smaller than a sixteenth of an initial credit: our own peer gives more at a time, so it sends none.
 pub(crate) const SMALL_CREDITS: Allowance = Allowance { per_second: 100, burst: 1_000 };
 
 /// Data frames of less than `TINY_BYTES`: allowed, because a terminal sends single bytes; but no thread can read a

@@ -3,6 +3,9 @@
 use super::Fault;
 use super::limits::CREDIT_MAX;
 
+/// The part of a shared window that is worth a frame: a sixteenth.
+pub(crate) const SHARES: u32 = 16;
+
 /// What we may still send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SendCredit(u32);
@@ -79,9 +82,24 @@ impl Window {
     }
 
     /// What is neither open nor held, once it is half of the window: fewer and larger credits.
-    pub(crate) const fn due(self) -> Option<u32> {
-        let due = self.size.saturating_sub(self.open).saturating_sub(self.held);
-        if due > 0 && due >= self.size / 2 { Some(due) } else { None }
+    pub(crate) fn due(self) -> Option<u32> {
+        self.spare().filter(|spare| *spare >= self.size / 2)
+    }
+
+    /// The same for a window that many share: half of what is not held, and at least a sixteenth of the whole. Those who
+    /// hold half of it and consume nothing must not keep the rest from the others.
+    pub(crate) fn due_shared(self) -> Option<u32> {
+        let free = self.size.saturating_sub(self.held);
+        self.spare().filter(|spare| *spare >= (free / 2).max(self.size / SHARES))
+    }
+
+    /// Whether more than three quarters are held.
+    pub(crate) const fn is_pressed(self) -> bool {
+        self.held > self.size - self.size / 4
+    }
+
+    fn spare(self) -> Option<u32> {
+        Some(self.size.saturating_sub(self.open).saturating_sub(self.held)).filter(|spare| *spare > 0)
     }
 
     /// The peer is told that it may send this much more.
@@ -135,6 +153,16 @@ mod tests {
         assert_eq!(window.due(), Some(50));
         window.grant(50);
         assert_eq!((window.open(), window.held(), window.due()), (70, 30, None));
+    }
+
+    #[test]
+    fn a_shared_window_goes_on_while_somebody_holds_most_of_it() {
+        let mut window = Window::new(1_600);
+        window.take(1_600).unwrap();
+        window.release(320);
+        assert_eq!((window.due(), window.due_shared(), window.is_pressed()), (None, Some(320), true));
+        window.release(80);
+        assert_eq!((window.due_shared(), window.is_pressed()), (Some(400), false));
     }
 
     #[test]

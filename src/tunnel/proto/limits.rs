@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, frame};
+use super::frame;
 
 /// The largest window of one stream, in bytes: 100 ms of a path of 1.3 Gbit/s. A stream that needs more is lifted to a
 /// connection of its own.
@@ -14,9 +14,12 @@ pub(crate) const CREDIT_MAX: u32 = (1 << 31) - 1;
 /// The longest payload that we send, in bytes: longer frames make the other streams wait and save nothing.
 pub(crate) const SENT_FRAME_BYTES_MAX: u32 = 64 << 10;
 
-/// The longest payload of a frame that is neither Data nor Datagram: above Open (306 bytes) and GoAway (262 bytes), and
+/// The longest payload of a frame that is neither Data nor Datagram: above Open (306 bytes) and `GoAway` (262 bytes), and
 /// far below the smallest buffer of a reader (4 KiB).
 pub(crate) const CONTROL_BYTES_MAX: u32 = 512;
+
+/// The least frame limit that a session runs on, in bytes: every control frame fits.
+pub(crate) const FRAME_BYTES_MIN: u32 = 1_024;
 
 /// The longest text of `GoAway`, in bytes: a line of a log.
 pub(crate) const TEXT_BYTES_MAX: usize = 256;
@@ -42,6 +45,9 @@ pub(crate) const SLEPT_AFTER: Duration = Duration::from_secs(1);
 /// Time to read what arrived while this process slept, before the peer is judged.
 pub(crate) const WAKE_GRACE: Duration = Duration::from_secs(5);
 
+/// How long a session is watched under pressure before streams that are stuck are broken off, and between two looks.
+pub(crate) const PRESSURE_PERIOD: Duration = Duration::from_secs(1);
+
 /// Age after which the round trip is measured anew while data flows.
 pub(crate) const ROUND_TRIP_AGE: Duration = Duration::from_secs(10);
 
@@ -64,21 +70,10 @@ impl Limits {
     pub(crate) const OURS: Self =
         Self { frame_bytes_max: 64 << 10, streams_max: 16_384, stream_credit: 256 << 10, session_credit: 32 << 20 };
 
-    /// Says whether a session can run on these limits; a peer that names others has a fault.
-    pub(crate) const fn check(self) -> Result<Self, Fault> {
-        if self.frame_bytes_max < CONTROL_BYTES_MAX || self.frame_bytes_max > frame::PAYLOAD_BYTES_MAX {
-            return Err(Fault::protocol("a frame limit below 512 bytes or above a mebibyte"));
-        }
-        if self.stream_credit > CREDIT_MAX || self.session_credit > CREDIT_MAX {
-            return Err(Fault::protocol("an initial credit above 2^31 - 1"));
-        }
-        Ok(self)
-    }
-
     /// The same limits, cut down to what a session can run on.
     pub(crate) fn clamped(self) -> Self {
         Self {
-            frame_bytes_max: self.frame_bytes_max.clamp(CONTROL_BYTES_MAX, frame::PAYLOAD_BYTES_MAX),
+            frame_bytes_max: self.frame_bytes_max.clamp(FRAME_BYTES_MIN, frame::PAYLOAD_BYTES_MAX),
             streams_max: self.streams_max,
             stream_credit: self.stream_credit.min(CREDIT_MAX),
             session_credit: self.session_credit.min(CREDIT_MAX),

@@ -3,18 +3,21 @@
 //! The layout of every frame is written down in `docs/tunnel-protocol.md`.
 
 mod budget;
+mod data;
 mod event;
 mod flow;
 pub(crate) mod frame;
 pub(crate) mod hello;
+pub(crate) mod legacy;
 pub(crate) mod limits;
 mod session;
 mod stream;
 mod wire;
 
+pub(crate) use data::DataSlot;
 pub(crate) use event::{Event, Kind, Open, Proxy, Received, StreamId};
-pub(crate) use limits::{Limits, STREAM_WINDOW_MAX};
-pub(crate) use session::{DataSlot, OpenFault, Session};
+pub(crate) use limits::Limits;
+pub(crate) use session::{OpenFault, Session};
 
 /// Why a session must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,3 +169,6 @@ impl Reason {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,9 @@
 //! socket, and calls `on_deadline` when `deadline` has come. The caller reads no further while `out_len` is above what
 //! it wants to hold: every answer to a frame is written there.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod audit;
+mod pressure;
 mod receive;
 
 use std::collections::VecDeque;
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, BytesMut};
 
 use super::budget::{Budget, LATE_FRAMES, PACED_OPENS, PINGS, SMALL_CREDITS, TINY_DATA, WASTED_OPENS};
+use super::data::{Arriving, DataSlot, length, size};
 use super::flow::{SendCredit, Window};
 use super::frame::kind;
 use super::limits::{
@@ -19,7 +23,7 @@ use super::limits::{
     STREAM_WINDOW_MAX, WAKE_GRACE,
 };
 use super::stream::{BrokenOff, IdMap, State, Stream};
-use super::wire::{self, DATA_HEAD_BYTES, STREAM_ID_LENGTH};
+use super::wire::{self, STREAM_ID_LENGTH};
 use super::{Event, Fault, GoAwayReason, Kind, Open, Reason, Side, StreamId};
 
 /// Why a stream cannot be opened.
@@ -37,22 +41,6 @@ pub(crate) enum OpenFault {
     Paced,
     /// The host does not fit into Open.
     HostUnfit,
-}
-
-/// A Data frame whose payload is being read into `out`.
-#[derive(Debug)]
-#[must_use = "a slot that is not committed leaves a broken frame"]
-pub(crate) struct DataSlot {
-    id: u32,
-    at: usize,
-}
-
-/// A Data frame that has arrived in part.
-#[derive(Debug)]
-struct Arriving {
-    id: u32,
-    left: u32,
-    skip: bool,
 }
 
 /// One end of a session.
@@ -75,6 +63,7 @@ pub(crate) struct Session {
     now: Instant,
     heard: Instant,
     judged_from: Instant,
+    pressure_look: Option<Instant>,
     ping: Option<(u64, Instant)>,
     pings_sent: u64,
     round_trip: Option<(Duration, Instant)>,
@@ -83,16 +72,6 @@ pub(crate) struct Session {
     tiny_data: Budget,
     late_frames: Budget,
     wasted_opens: Budget,
-}
-
-/// Lengths in memory from lengths of the wire.
-fn size(bytes: u32) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-/// Lengths of the wire from lengths in memory.
-fn length(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 impl Session {
@@ -116,7 +95,7 @@ impl Session {
             highest: 0,
             credit: SendCredit::new(theirs.session_credit),
             window: Window::new(ours.session_credit),
-            arriving: Arriving { id: 0, left: 0, skip: false },
+            arriving: Arriving::default(),
             queued: VecDeque::new(),
             out: BytesMut::new(),
             failed: None,
@@ -125,6 +104,7 @@ impl Session {
             now,
             heard: now,
             judged_from: now,
+            pressure_look: None,
             ping: None,
             pings_sent: 0,
             round_trip: None,
@@ -201,36 +181,25 @@ impl Session {
     /// Reserves the head of a Data frame at the end of `out`. The caller reads at most `sendable` bytes into `out`
     /// behind it and commits, and takes nothing out of `out` in between.
     pub(crate) fn begin_data(&mut self, id: StreamId) -> DataSlot {
-        let at = self.out.len();
-        self.out.put_slice(&[0; DATA_HEAD_BYTES]);
-        DataSlot { id: id.get(), at }
+        DataSlot::begin(&mut self.out, id.get())
     }
 
     /// Completes the frame with so many bytes; 0 takes the head away again.
-    #[expect(clippy::needless_pass_by_value, reason = "a slot is used once")]
     pub(crate) fn commit_data(&mut self, slot: DataSlot, bytes: usize) {
-        let count = length(bytes);
-        let allowed = self.streams.get(&slot.id).map(|stream| self.allowed(stream));
-        let head_end = slot.at.saturating_add(DATA_HEAD_BYTES);
-        debug_assert!(
-            bytes == 0 || self.out.len() >= head_end.saturating_add(bytes),
-            "less was read than is committed"
-        );
+        let (id, count) = (slot.id(), length(bytes));
+        let allowed = self.streams.get(&id).map(|stream| self.allowed(stream));
         if count == 0 || allowed.is_none_or(|allowed| count > allowed) {
-            self.out.truncate(slot.at);
+            slot.cancel(&mut self.out);
             if count > 0 {
                 // Bytes were read that can not be sent. The stream must not go on without them.
                 debug_assert!(allowed.is_none(), "{bytes} bytes were read where {allowed:?} could be sent");
-                self.reset(StreamId::new(slot.id), Reason::Internal);
+                self.reset(StreamId::new(id), Reason::Internal);
             }
             return;
         }
-        self.out.truncate(head_end.saturating_add(bytes));
-        if let Some(head) = self.out.get_mut(slot.at..head_end) {
-            head.copy_from_slice(&wire::data_head(slot.id, count));
-        }
+        slot.commit(&mut self.out, count);
         self.credit.spend(count);
-        if let Some(stream) = self.streams.get_mut(&slot.id) {
+        if let Some(stream) = self.streams.get_mut(&id) {
             stream.credit.spend(count);
             stream.worked |= self.side == Side::Client;
         }
@@ -280,6 +249,13 @@ impl Session {
         }
     }
 
+    /// Whether our direction may move to the data connection: the server moves first, which tells the client that its
+    /// `Join` was accepted.
+    pub(crate) fn may_move(&self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get(&id.get()) else { return false };
+        stream.lifted && !stream.ours_over && (self.side == Side::Server || stream.theirs_moved)
+    }
+
     /// Tells the peer that the rest of our direction is on the data connection.
     pub(crate) fn moved(&mut self, id: StreamId) {
         if self.streams.get(&id.get()).is_some_and(|stream| stream.lifted) {
@@ -326,16 +302,16 @@ impl Session {
 
     /// When `on_deadline` is to be called.
     pub(crate) fn deadline(&self) -> Instant {
-        match self.ping {
-            None => self.heard + PING_AFTER,
-            Some(_) => (self.heard + DEAD_AFTER).max(self.judged_from),
-        }
+        let silence = self.silence_deadline();
+        self.pressure_look.map_or(silence, |look| look.min(silence))
     }
 
-    /// Asks a silent peer whether it is there, and tells when it is dead.
+    /// Asks a silent peer whether it is there, and tells when it is dead. Breaks off streams that hold too much for too
+    /// long; `receive` tells which, with an empty input too.
     pub(crate) fn on_deadline(&mut self, now: Instant) -> Result<(), Fault> {
         self.advance(now);
-        let deadline = self.deadline();
+        self.relieve_pressure();
+        let deadline = self.silence_deadline();
         if now < deadline {
             return Ok(());
         }
@@ -372,6 +348,13 @@ impl Session {
         self.going || self.peer_going
     }
 
+    fn silence_deadline(&self) -> Instant {
+        match self.ping {
+            None => self.heard + PING_AFTER,
+            Some(_) => (self.heard + DEAD_AFTER).max(self.judged_from),
+        }
+    }
+
     /// Payload bytes that a frame of this stream may carry.
     fn allowed(&self, stream: &Stream) -> u32 {
         let running = !stream.ours_over && (stream.answered || self.side == Side::Server);
@@ -401,14 +384,12 @@ impl Session {
         if !stream.theirs_over {
             self.broken_off.remember(id, stream.window.open());
         }
-        if self.arriving.id == id {
-            self.arriving.skip = true;
-        }
+        self.arriving.skip_if(id);
     }
 
     fn release_session(&mut self, bytes: u32) {
         self.window.release(bytes);
-        if let Some(credit) = self.window.due() {
+        if let Some(credit) = self.window.due_shared() {
             self.window.grant(credit);
             wire::put_credit(&mut self.out, kind::CREDIT, 0, credit);
         }

@@ -25,8 +25,12 @@ pub(crate) enum State {
     Closed,
 }
 
+/// A stream is stuck when it gets rid of less than this part of what it holds in a period: a trickle is no progress.
+const STUCK_PERIODS: u32 = 8;
+
 /// A stream that is not closed.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and nearly all combinations occur")]
 pub(crate) struct Stream {
     /// What it carries.
     pub(crate) kind: Kind,
@@ -40,6 +44,8 @@ pub(crate) struct Stream {
     pub(crate) ours_over: bool,
     /// Whether the peer sends no more.
     pub(crate) theirs_over: bool,
+    /// Whether that is so because the peer moved to the data connection.
+    pub(crate) theirs_moved: bool,
     /// What we may send.
     pub(crate) credit: SendCredit,
     /// What the peer may send.
@@ -48,6 +54,8 @@ pub(crate) struct Stream {
     used: u32,
     /// When this measurement began.
     since: Instant,
+    /// Bytes that left our memory since the session was last looked at under pressure.
+    drained: u32,
 }
 
 impl Stream {
@@ -60,11 +68,21 @@ impl Stream {
             worked: false,
             ours_over: false,
             theirs_over: false,
+            theirs_moved: false,
             credit: SendCredit::new(credit),
             window: Window::new(window),
             used: 0,
             since: now,
+            drained: 0,
         }
+    }
+
+    /// Bytes that are held by a stream which would need more than eight of these periods to get rid of them; begins the
+    /// next period.
+    pub(crate) fn stuck(&mut self) -> Option<u32> {
+        let drained = std::mem::take(&mut self.drained);
+        let held = self.window.held();
+        (held > 0 && drained < held / STUCK_PERIODS).then_some(held)
     }
 
     /// Returns where it stands.
@@ -90,6 +108,7 @@ impl Stream {
         window_max: u32,
     ) -> Option<u32> {
         self.window.release(bytes);
+        self.drained = self.drained.saturating_add(bytes);
         if self.theirs_over {
             return None;
         }
@@ -131,7 +150,9 @@ impl Hasher for SpreadHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
     }
 
     fn write_u32(&mut self, id: u32) {

@@ -122,7 +122,7 @@ pub(crate) fn read_open(mut payload: Payload<'_>) -> Result<(u32, Open), Fault> 
     Ok((credit, Open { kind, proxy, target_port, host, visitor, public }))
 }
 
-/// Reads GoAway.
+/// Reads `GoAway`.
 pub(crate) fn read_go_away(mut payload: Payload<'_>) -> Result<(u32, GoAwayReason, &str), Fault> {
     let last = payload.u32()?;
     let reason = GoAwayReason::from_code(payload.u16()?)?;
@@ -174,9 +174,12 @@ pub(crate) fn put_payload(out: &mut BytesMut, kind: u8, id: u32, payload: &[u8])
 
 /// Returns the head of a Data frame.
 pub(crate) fn data_head(id: u32, bytes: u32) -> [u8; DATA_HEAD_BYTES] {
-    let [v, k, a, b, c, d] = Header { kind: kind::DATA, length: bytes.saturating_add(STREAM_ID_LENGTH) }.bytes();
-    let [w, x, y, z] = id.to_be_bytes();
-    [v, k, a, b, c, d, w, x, y, z]
+    let mut head = [0; DATA_HEAD_BYTES];
+    let header = Header { kind: kind::DATA, length: bytes.saturating_add(STREAM_ID_LENGTH) }.bytes();
+    for (place, byte) in head.iter_mut().zip(header.into_iter().chain(id.to_be_bytes())) {
+        *place = byte;
+    }
+    head
 }
 
 /// Writes Open; the caller has made sure that the host is fit.

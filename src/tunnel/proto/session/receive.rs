@@ -3,9 +3,11 @@
 
 use std::time::Instant;
 
-use super::{Arriving, Session, length, size};
+use super::Session;
 use crate::tunnel::proto::budget::TINY_BYTES;
+use crate::tunnel::proto::data::{Arriving, length, size};
 use crate::tunnel::proto::event::Received;
+use crate::tunnel::proto::flow::SHARES;
 use crate::tunnel::proto::frame::{HEADER_BYTES, Header, kind};
 use crate::tunnel::proto::limits::CONTROL_BYTES_MAX;
 use crate::tunnel::proto::stream::{Late, State, Stream};
@@ -67,32 +69,27 @@ impl Session {
             return Err(Fault::abuse("too many tiny frames"));
         }
         self.window.take(bytes)?;
-        let skip = match self.streams.get_mut(&id) {
-            Some(stream) => {
-                takes_payload(stream, self.side, Kind::Tcp)?;
-                stream.window.take(bytes)?;
-                stream.worked |= self.side == Side::Server;
-                false
-            }
-            None => {
-                self.broken_off.take(id, bytes)?;
-                true
-            }
-        };
+        self.watch_pressure();
+        let stream = self.streams.get_mut(&id);
+        let skip = stream.is_none();
+        if let Some(stream) = stream {
+            takes_payload(stream, self.side, Kind::Tcp)?;
+            stream.window.take(bytes)?;
+            stream.worked |= self.side == Side::Server;
+        } else {
+            self.broken_off.take(id, bytes)?;
+        }
         self.arriving = Arriving { id, left: bytes, skip };
         Ok(self.deliver(input, DATA_HEAD_BYTES))
     }
 
     /// The piece of the frame that is there, behind `head` bytes.
     fn deliver<'a>(&mut self, input: &'a [u8], head: usize) -> Received<'a> {
-        let rest = input.get(head..).unwrap_or_default();
-        let piece = rest.get(..size(self.arriving.left)).unwrap_or(rest);
-        let count = length(piece.len());
-        self.arriving.left = self.arriving.left.saturating_sub(count);
+        let piece = self.arriving.piece(input.get(head..).unwrap_or_default());
         let consumed = head.saturating_add(piece.len());
         if self.arriving.skip || piece.is_empty() {
-            if count > 0 {
-                self.release_session(count);
+            if !piece.is_empty() {
+                self.release_session(length(piece.len()));
             }
             return Received { consumed, event: None };
         }
@@ -220,6 +217,7 @@ impl Session {
             return Err(Fault::protocol("a stream that moves without a data connection"));
         }
         stream.theirs_over = true;
+        stream.theirs_moved = moved;
         if stream.state() == State::Closed {
             self.streams.remove(&id);
         }
@@ -252,7 +250,7 @@ impl Session {
             return Err(Fault::protocol("a credit of nothing"));
         }
         let initial = if id == 0 { self.theirs.session_credit } else { self.theirs.stream_credit };
-        if bytes < initial / 4 && !self.small_credits.spend(self.now) {
+        if bytes < initial / SHARES && !self.small_credits.spend(self.now) {
             return Err(Fault::abuse("too many small credits"));
         }
         if id == 0 {
@@ -275,7 +273,7 @@ impl Session {
         let sample = self.now.saturating_duration_since(sent);
         // Load only ever adds to the time of the path: a lower sample counts at once, a higher one little by little.
         let round_trip = match self.round_trip() {
-            Some(known) if sample > known => known + (sample - known) / 8,
+            Some(known) if sample > known => known + sample.saturating_sub(known) / 8,
             _ => sample,
         };
         self.round_trip = Some((round_trip, self.now));

@@ -55,20 +55,20 @@ impl Pair {
         Self { server, client, now }
     }
 
-    fn to_client(&mut self) -> Vec<String> {
+    fn at_client(&mut self) -> Vec<String> {
         carry(&mut self.server, &mut self.client, usize::MAX, self.now).unwrap()
     }
 
-    fn to_server(&mut self) -> Vec<String> {
+    fn at_server(&mut self) -> Vec<String> {
         carry(&mut self.client, &mut self.server, usize::MAX, self.now).unwrap()
     }
 
     /// A stream that both sides have open.
     fn stream(&mut self) -> StreamId {
         let id = self.server.open(&ssh()).unwrap();
-        self.to_client();
+        self.at_client();
         self.client.accept(id);
-        self.to_server();
+        self.at_server();
         id
     }
 }
@@ -91,17 +91,17 @@ fn a_stream_lives_from_open_to_the_second_finish() {
     let mut pair = Pair::new(Limits::OURS);
     let id = pair.server.open(&ssh()).unwrap();
     pair.server.send(id, b"early");
-    assert_eq!(pair.to_client(), ["open 1 127.0.0.1:22", "data 1 early"]);
+    assert_eq!(pair.at_client(), ["open 1 127.0.0.1:22", "data 1 early"]);
     assert_eq!(pair.client.sendable(id), 0, "not before the answer");
     pair.client.accept(id);
     pair.client.send(id, b"answer");
-    assert_eq!(pair.to_server(), ["opened 1", "data 1 answer"]);
+    assert_eq!(pair.at_server(), ["opened 1", "data 1 answer"]);
     pair.server.finish(id);
-    assert_eq!(pair.to_client(), ["finish 1"]);
+    assert_eq!(pair.at_client(), ["finish 1"]);
     assert_eq!((pair.server.state(id), pair.client.state(id)), (State::HalfClosedLocal, State::HalfClosedRemote));
     pair.client.send(id, b"last words");
     pair.client.finish(id);
-    assert_eq!(pair.to_server(), ["data 1 last words", "finish 1"]);
+    assert_eq!(pair.at_server(), ["data 1 last words", "finish 1"]);
     assert_eq!((pair.server.streams(), pair.client.streams()), (0, 0));
 }
 
@@ -120,12 +120,12 @@ fn what_arrives_byte_by_byte_is_the_same() {
 fn a_refused_stream_is_over_and_what_was_sent_early_is_dropped() {
     let mut pair = Pair::new(SMALL);
     let id = pair.server.open(&ssh()).unwrap();
-    pair.to_client();
+    pair.at_client();
     pair.server.send(id, &[0; 1_000]);
     pair.client.refuse(id, Reason::DialRefused);
     pair.server.finish(id);
-    assert_eq!(pair.to_client(), Vec::<String>::new());
-    assert_eq!(pair.to_server(), ["refused 1 DialRefused"]);
+    assert_eq!(pair.at_client(), Vec::<String>::new());
+    assert_eq!(pair.at_server(), ["refused 1 DialRefused"]);
     assert_eq!((pair.server.streams(), pair.client.streams()), (0, 0));
     assert_eq!(pair.client.window.held(), 0);
     assert_eq!(pair.server.credit.left(), 2_000, "dropped data gives its credit back");
@@ -138,8 +138,8 @@ fn a_reset_ends_both_directions_and_late_frames_are_ignored() {
     pair.server.reset(id, Reason::PeerClosed);
     pair.client.send(id, b"late");
     pair.client.finish(id);
-    assert_eq!(pair.to_server(), Vec::<String>::new());
-    assert_eq!(pair.to_client(), ["reset 1 PeerClosed"]);
+    assert_eq!(pair.at_server(), Vec::<String>::new());
+    assert_eq!(pair.at_client(), ["reset 1 PeerClosed"]);
     pair.client.send(id, b"");
     pair.client.finish(id);
     pair.client.reset(id, Reason::Internal);
@@ -153,11 +153,11 @@ fn nobody_sends_beyond_credit_and_consuming_gives_it_back() {
     assert_eq!(pair.server.sendable(id), 1_000);
     pair.server.send(id, &[b'x'; 1_000]);
     assert_eq!(pair.server.sendable(id), 0);
-    pair.to_client();
+    pair.at_client();
     pair.client.consumed(id, 499, pair.now);
     assert_eq!(pair.client.out_len(), 0, "less than half of the window is not worth a frame");
     pair.client.consumed(id, 1, pair.now);
-    assert!(pair.to_server().contains(&"sendable 1".to_owned()));
+    assert!(pair.at_server().contains(&"sendable 1".to_owned()));
     assert_eq!(pair.server.sendable(id), 500);
 }
 
@@ -168,10 +168,10 @@ fn the_session_holds_back_what_the_stream_would_allow() {
     pair.server.send(ids[0], &[0; 1_000]);
     pair.server.send(ids[1], &[0; 1_000]);
     assert_eq!(pair.server.sendable(ids[2]), 0);
-    pair.to_client();
+    pair.at_client();
     pair.client.reset(ids[0], Reason::Internal);
     pair.client.consumed(ids[0], 1_000, pair.now);
-    assert_eq!(pair.to_server(), ["reset 1 Internal", "SessionSendable"], "a closed stream gives session credit back");
+    assert_eq!(pair.at_server(), ["reset 1 Internal", "SessionSendable"], "a closed stream gives session credit back");
     assert_eq!(pair.server.sendable(ids[2]), 1_000);
 }
 
@@ -186,7 +186,7 @@ fn a_slot_takes_what_was_read_into_it_and_goes_away_when_that_was_nothing() {
     let slot = pair.server.begin_data(id);
     pair.server.out().extend_from_slice(b"second and some room");
     pair.server.commit_data(slot, 6);
-    assert_eq!(pair.to_client(), ["data 1 first ", "data 1 second"]);
+    assert_eq!(pair.at_client(), ["data 1 first ", "data 1 second"]);
 }
 
 #[test]
@@ -220,17 +220,19 @@ fn a_stream_moves_one_direction_at_a_time() {
     let mut pair = Pair::new(Limits::OURS);
     let id = pair.stream();
     pair.server.moved(id);
-    assert_eq!(pair.to_client(), Vec::<String>::new(), "not without being lifted");
+    assert_eq!(pair.at_client(), Vec::<String>::new(), "not without being lifted");
     pair.server.lift(id);
     pair.server.lift(id);
-    assert_eq!(pair.to_client(), ["lift 1"]);
-    pair.client.send(id, b"before");
-    pair.client.moved(id);
-    assert_eq!(pair.client.sendable(id), 0);
-    assert_eq!(pair.to_server(), ["data 1 before", "moved 1"]);
-    pair.server.send(id, b"still here");
+    assert_eq!(pair.at_client(), ["lift 1"]);
+    assert_eq!((pair.server.may_move(id), pair.client.may_move(id)), (true, false), "the server moves first");
+    pair.server.send(id, b"before");
     pair.server.moved(id);
-    assert_eq!(pair.to_client(), ["data 1 still here", "moved 1"]);
+    assert_eq!((pair.server.sendable(id), pair.server.may_move(id)), (0, false));
+    assert_eq!(pair.at_client(), ["data 1 before", "moved 1"]);
+    assert!(pair.client.may_move(id));
+    pair.client.send(id, b"still here");
+    pair.client.moved(id);
+    assert_eq!(pair.at_server(), ["data 1 still here", "moved 1"]);
     assert_eq!((pair.server.streams(), pair.client.streams()), (0, 0));
 }
 
@@ -242,7 +244,7 @@ fn a_server_opens_no_more_than_the_client_takes() {
     pair.server.reset(ids[1], Reason::PeerClosed);
     assert_eq!(pair.server.open(&ssh()).map(StreamId::get), Ok(4), "ids are never used again");
     assert_eq!(pair.client.open(&ssh()), Err(OpenFault::WrongSide));
-    assert_eq!(pair.to_client(), ["reset 2 PeerClosed", "open 4 127.0.0.1:22"]);
+    assert_eq!(pair.at_client(), ["reset 2 PeerClosed", "open 4 127.0.0.1:22"]);
 }
 
 #[test]
@@ -260,12 +262,12 @@ fn after_go_away_no_stream_is_opened_and_open_ones_go_on() {
     let id = pair.stream();
     let late = pair.server.open(&ssh()).unwrap();
     pair.client.go_away(GoAwayReason::ShuttingDown, "bye");
-    assert_eq!(pair.to_server(), ["GoAway { reason: ShuttingDown, last: 1, text: \"bye\" }"]);
+    assert_eq!(pair.at_server(), ["GoAway { reason: ShuttingDown, last: 1, text: \"bye\" }"]);
     assert_eq!(pair.server.open(&ssh()), Err(OpenFault::Draining));
-    assert_eq!(pair.to_client(), Vec::<String>::new());
-    assert_eq!(pair.to_server(), [format!("refused {} ShuttingDown", late.get())]);
+    assert_eq!(pair.at_client(), Vec::<String>::new());
+    assert_eq!(pair.at_server(), [format!("refused {} ShuttingDown", late.get())]);
     pair.client.send(id, b"still");
-    assert_eq!(pair.to_server(), ["data 1 still"]);
+    assert_eq!(pair.at_server(), ["data 1 still"]);
 }
 
 #[test]
@@ -296,9 +298,9 @@ fn an_answered_ping_is_life_and_a_measurement() {
     let mut pair = Pair::new(Limits::OURS);
     pair.now += PING_AFTER;
     pair.server.on_deadline(pair.now).unwrap();
-    pair.to_client();
+    pair.at_client();
     pair.now += Duration::from_millis(30);
-    assert_eq!(pair.to_server(), ["Pong { round_trip: 30ms }"]);
+    assert_eq!(pair.at_server(), ["Pong { round_trip: 30ms }"]);
     assert_eq!(pair.server.round_trip(), Some(Duration::from_millis(30)));
     assert_eq!(pair.server.deadline(), pair.now + PING_AFTER);
 }
@@ -306,7 +308,7 @@ fn an_answered_ping_is_life_and_a_measurement() {
 #[test]
 fn who_slept_does_not_take_the_peer_for_dead() {
     let mut pair = Pair::new(Limits::OURS);
-    let woken = pair.now + Duration::from_secs(60);
+    let woken = pair.now + Duration::from_mins(1);
     pair.server.on_deadline(woken).unwrap();
     assert_eq!(pair.server.out_len(), 14, "it asks at once");
     assert_eq!(pair.server.deadline(), woken + WAKE_GRACE);
@@ -324,22 +326,22 @@ fn strangers_who_come_and_go_do_not_make_the_client_end_the_session() {
             opened += 1;
             pair.server.reset(id, Reason::PeerClosed);
         }
-        pair.to_client();
+        pair.at_client();
         pair.server.on_deadline(pair.now).unwrap();
         pair.client.on_deadline(pair.now).unwrap();
-        pair.to_server();
-        pair.to_client();
+        pair.at_server();
+        pair.at_client();
     }
     assert!((1_500..=2_100).contains(&opened), "{opened} in two seconds");
 }
 
 #[test]
 fn a_frame_is_never_longer_than_the_peer_takes() {
-    let mut pair = Pair::new(Limits { frame_bytes_max: 512, ..Limits::OURS });
+    let mut pair = Pair::new(Limits { frame_bytes_max: 1_024, ..Limits::OURS });
     let id = pair.stream();
-    assert_eq!(pair.server.sendable(id), 508);
-    pair.server.send(id, &[b'x'; 508]);
-    assert_eq!(pair.to_client().len(), 1);
+    assert_eq!(pair.server.sendable(id), 1_020);
+    pair.server.send(id, &[b'x'; 1_020]);
+    assert_eq!(pair.at_client().len(), 1);
     let big = Pair::new(Limits { frame_bytes_max: frame::PAYLOAD_BYTES_MAX, ..Limits::OURS }).stream_of_its_own();
     assert_eq!(big, 65_532, "and never longer than 64 KiB");
 }
@@ -355,13 +357,67 @@ impl Pair {
 fn datagrams_cross_whole_and_long_ones_are_dropped() {
     let mut pair = Pair::new(SMALL);
     let id = pair.server.open(&Open { kind: Kind::Udp, ..ssh() }).unwrap();
-    pair.to_client();
+    pair.at_client();
     pair.client.accept(id);
-    pair.to_server();
+    pair.at_server();
     pair.server.datagram(id, b"");
     pair.server.datagram(id, &[0; 1_020]);
     pair.server.datagram(id, &[0; 1_021]);
     assert_eq!(pair.server.sendable(id), 0);
-    let events = pair.to_client();
+    let events = pair.at_client();
     assert_eq!(events.len(), 2);
+}
+
+#[test]
+fn readers_that_stopped_do_not_hold_the_session_for_ever() {
+    let mut pair = Pair::new(Limits { session_credit: 4_000, streams_max: 10, ..SMALL });
+    let stopped = [pair.stream(), pair.stream(), pair.stream(), pair.stream()];
+    let alive = pair.stream();
+    for id in stopped {
+        pair.server.send(id, &[0; 1_000]);
+    }
+    pair.at_client();
+    assert_eq!(pair.server.sendable(alive), 0, "four readers hold all there is");
+    let look = pair.client.deadline();
+    assert_eq!(look, pair.now + Duration::from_secs(1));
+    pair.client.consumed(stopped[3], 200, look);
+    pair.client.on_deadline(look).unwrap();
+    let reset = |id: StreamId| Event::Reset { id, reason: Reason::IdleTooLong };
+    assert_eq!(pair.client.receive(&[], look).unwrap().event, Some(reset(stopped[0])));
+    assert_eq!(pair.client.receive(&[], look).unwrap().event, Some(reset(stopped[1])));
+    assert_eq!(pair.client.receive(&[], look).unwrap().event, None, "half of the window is enough");
+    for id in [stopped[0], stopped[1]] {
+        pair.client.consumed(id, 1_000, look);
+    }
+    assert_eq!(pair.client.streams(), 3);
+    pair.at_server();
+    assert!(pair.server.sendable(alive) > 0);
+    pair.client.on_deadline(look + Duration::from_secs(1)).unwrap();
+    assert_eq!(pair.client.streams(), 3, "no pressure, no victims");
+}
+
+#[test]
+fn tiny_frames_are_allowed_but_not_without_end() {
+    let mut pair = Pair::new(Limits::OURS);
+    let id = pair.stream();
+    pair.client.tiny_data = Budget::new(crate::tunnel::proto::budget::Allowance { per_second: 10, burst: 3 }, pair.now);
+    (0..4).for_each(|_| pair.server.send(id, b"x"));
+    let fault = carry(&mut pair.server, &mut pair.client, usize::MAX, pair.now).unwrap_err();
+    assert_eq!(fault.reason, GoAwayReason::Abuse);
+}
+
+#[test]
+fn who_holds_half_of_the_session_does_not_keep_the_other_half() {
+    let mut pair = Pair::new(Limits { session_credit: 4_000, ..SMALL });
+    let (first, second, alive) = (pair.stream(), pair.stream(), pair.stream());
+    pair.server.send(first, &[0; 1_000]);
+    pair.server.send(second, &[0; 1_000]);
+    pair.at_client();
+    for round in 0..20 {
+        assert!(pair.server.sendable(alive) >= 500, "round {round}");
+        pair.server.send(alive, &[0; 500]);
+        pair.at_client();
+        pair.client.consumed(alive, 500, pair.now);
+        pair.at_server();
+    }
 }
