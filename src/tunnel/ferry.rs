@@ -14,7 +14,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::link::Link;
 use super::proto::Reason;
-use super::relay::{End, Left, Silence, Toll, Up, join, reset};
+use super::relay::{End, Left, Silence, Toll, Up, join, reset, was_reset};
 use super::stream::{Ending, Inbound, Stream};
 
 /// Bytes that one read of a socket takes, and so the longest frame that is sent.
@@ -127,8 +127,11 @@ impl Ferry {
             ready!(socket.poll_read_ready(cx)?);
             let most = self.link.room(&self.stream).min(self.up_toll.piece(CHUNK));
             if most == 0 {
-                return Poll::Pending;
+                // The session's tick wakes a blocked stream to look again.
+                let looks = self.stream.blocked.replace(true);
+                return if looks && was_reset(socket) { Poll::Ready(Err(reset_by_peer())) } else { Poll::Pending };
             }
+            self.stream.blocked.set(false);
             let read = ready!(self.read(cx, socket, most)?);
             self.silence.moved();
             if read == 0 {
@@ -166,6 +169,10 @@ impl Ferry {
             self.link.lift(&self.stream);
         }
     }
+}
+
+fn reset_by_peer() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
 }
 
 /// Carries a stream to its end, over the session and, once it is lifted, over its data connection.

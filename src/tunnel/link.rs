@@ -113,6 +113,9 @@ impl Link {
     }
 
     fn tick(&self) -> Result<(), Fault> {
+        for stream in self.streams.borrow().values().filter(|stream| stream.blocked.get()) {
+            stream.wake();
+        }
         let now = Instant::now().into_std();
         let outcome = {
             let mut session = self.session.borrow_mut();

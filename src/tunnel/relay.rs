@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::wire::Wire;
 use crate::host::Pipe;
@@ -31,6 +31,12 @@ const TURNS: usize = 4;
 
 /// Pipes that a thread keeps for its next use; making one costs five system calls.
 const PIPES_KEPT: usize = 32;
+
+/// How much lost time a limit catches up. A late timer costs a millisecond or two; of two seconds this is 2.5 %.
+const CATCH_UP: Duration = Duration::from_millis(50);
+
+/// How often a direction that cannot go on looks whether its source has been reset: nothing else would tell.
+const LOOK_FOR_RESET: Duration = Duration::from_millis(500);
 
 /// How far datagrams may be ahead of a limit: they cannot wait, and come in bursts.
 const BURST: Duration = Duration::from_millis(100);
@@ -89,7 +95,8 @@ impl Throttle {
         // At most a chunk, so the product stays far below 2^64.
         let cost = Duration::from_nanos(bytes as u64 * 1_000_000_000 / self.bytes_per_s.load(Relaxed));
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
-        *paid_at = (*paid_at).max(Instant::now()) + cost;
+        // Timers and busy processors are late; what was lost that way is caught up, as far as it is no burst.
+        *paid_at = Instant::now().checked_sub(CATCH_UP).map_or(*paid_at, |since| since.max(*paid_at)) + cost;
         *paid_at
     }
 }
@@ -294,6 +301,7 @@ struct Pair<'a> {
     up: Up,
     silence: Silence,
     traffic: &'a Traffic,
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a> Pair<'a> {
@@ -310,6 +318,7 @@ impl<'a> Pair<'a> {
             up,
             silence: Silence::new(terms.patience),
             traffic: &terms.traffic,
+            look: None,
         }
     }
 
@@ -323,11 +332,30 @@ impl<'a> Pair<'a> {
         if outbound.is_ready() && inbound.is_ready() {
             return Poll::Ready(End::Finished);
         }
+        if self.poll_reset(cx).is_ready() {
+            return Poll::Ready(End::Broken);
+        }
         if self.outbound.toll.is_waiting() || self.inbound.toll.is_waiting() {
             self.silence.moved();
         }
         let half_closed = outbound.is_ready() || inbound.is_ready();
         self.silence.poll(cx, half_closed).map(|()| End::Silent)
+    }
+
+    /// Ready when a connection was reset that nobody reads at present, because what it sent last cannot be passed on.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.outbound.is_stuck() && !self.inbound.is_stuck() {
+            self.look = None;
+            return Poll::Pending;
+        }
+        loop {
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK_FOR_RESET)));
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            if was_reset(self.near.tcp()) || was_reset(self.far.tcp()) {
+                return Poll::Ready(());
+            }
+        }
     }
 
     fn count(&mut self) {
@@ -401,6 +429,15 @@ impl Way {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Tells whether bytes are held that the destination does not take, or that a limit holds back.
+    fn is_stuck(&self) -> bool {
+        let held = match &self.lane {
+            Lane::Spliced(pipe) => pipe.as_ref().is_some_and(|pipe| pipe.held() > 0),
+            Lane::Copied(buffer) => !buffer.is_empty(),
+        };
+        held || self.toll.is_waiting()
     }
 
     /// Takes what `from` has; 0 at its end.
@@ -494,6 +531,11 @@ fn keep_pipe(pipe: Pipe) {
             pipes.push(pipe);
         }
     });
+}
+
+/// Tells whether a connection has been broken off by its peer, without reading it.
+pub(crate) fn was_reset(stream: &TcpStream) -> bool {
+    !matches!(stream.take_error(), Ok(None))
 }
 
 /// Closes with a reset instead of an orderly end: what was not delivered is visibly lost.

@@ -68,6 +68,8 @@ pub(crate) struct Stream {
     pub(crate) awaited: Cell<bool>,
     /// Bytes that came in large pieces; what decides whether the stream is bulk.
     pub(crate) bulk_bytes: Cell<usize>,
+    /// Its socket is not read at present, for want of room or credit, so that nothing would tell of a reset.
+    pub(crate) blocked: Cell<bool>,
     /// Already waits for room in the session's output.
     pub(crate) hungry: Cell<bool>,
     /// What is done with datagrams, for a stream that carries those and no bytes.
@@ -87,6 +89,7 @@ impl Stream {
             carrier: RefCell::default(),
             awaited: Cell::new(false),
             bulk_bytes: Cell::new(0),
+            blocked: Cell::new(false),
             hungry: Cell::new(false),
             datagrams: None,
             ending: Cell::new(None),
