@@ -65,7 +65,7 @@ fn usage(command: &Command, path: &str, lang: Lang) -> String {
         words.push(format!("--{} <{value}>", arg.get_long().unwrap_or_default()));
     }
     words.push(H::OptionsMark.say(lang));
-    if command.has_subcommands() {
+    if command.is_subcommand_required_set() {
         words.push(H::CommandMark.say(lang));
     }
     for arg in command.get_positionals() {
@@ -89,6 +89,8 @@ fn about(path: &str) -> Option<H> {
         "tunnel" => H::Tunnel,
         "tunnel server" => H::TunnelServer,
         "tunnel health" => H::TunnelHealth,
+        "bench" => H::Bench,
+        "bench serve" => H::BenchServe,
         "supervise" => H::Supervise,
         _ => return None,
     })
@@ -103,6 +105,8 @@ fn examples(path: &str) -> Option<H> {
         "status" => H::StatusExamples,
         "logs" => H::LogsExamples,
         "down" => H::DownExamples,
+        "bench" => H::BenchExamples,
+        "bench serve" => H::BenchServeExamples,
         "tunnel" | "tunnel server" => H::TunnelServerExamples,
         _ => return None,
     })
@@ -139,6 +143,7 @@ fn switch(path: &str, id: &str) -> Option<H> {
         ("logs", "follow") => H::FollowOutput,
         (_, "follow") => H::FollowLink,
         (_, "watch") => H::Watch,
+        (_, "echo") => H::BenchEcho,
         _ => return None,
     })
 }
@@ -168,6 +173,14 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "interval") => (H::Interval, H::SecondsValue),
         (_, "service") => (H::Service, H::ServiceValue),
         (_, "tail") => (H::Tail, H::CountValue),
+        (_, "target") => (H::BenchTarget, H::HostPortValue),
+        (_, "tests") => (H::BenchTests, H::TestValue),
+        (_, "connections") => (H::BenchConnections, H::CountValue),
+        (_, "size") => (H::BenchSize, H::BytesValue),
+        (_, "duration") => (H::BenchDuration, H::SecondsValue),
+        (_, "rounds") => (H::BenchRounds, H::CountValue),
+        (_, "direct") => (H::BenchDirect, H::HostPortValue),
+        (_, "listen") => (H::BenchListen, H::AddressValue),
         (_, "config") => (H::Config, H::FileValue),
         (_, "state") => (H::State, H::DirValue),
         (_, "spec") => (H::Spec, H::FileValue),

@@ -2,6 +2,7 @@
 //! containers.
 
 pub mod args;
+mod bench;
 mod check;
 pub mod command;
 pub mod diff;
@@ -88,6 +89,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Down(typed) => service::down(arguments, typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Server(typed) } => tunnel::server(typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
+        Verb::Bench(typed) => bench::run(typed, talk),
         Verb::Supervise(typed) => tunnel::supervise(typed),
     }
 }

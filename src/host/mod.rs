@@ -5,6 +5,7 @@
 
 mod attribute;
 mod identity;
+mod limits;
 mod probe;
 mod process;
 mod rules;
@@ -31,6 +32,7 @@ pub use attribute::attribute;
 pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
+pub use limits::raise_open_files;
 pub use probe::probe;
 pub use process::{ProcessMark, detach, kill, terminate};
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};

@@ -9,9 +9,9 @@ mod forward;
 mod guard;
 mod health;
 mod mappings;
+pub mod policy;
 #[allow(dead_code)]
 pub(crate) mod proto;
-pub mod policy;
 mod refusal;
 mod relay;
 mod request;
