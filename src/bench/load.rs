@@ -1,4 +1,4 @@
-//! The threads of the generator: at most one for each core, each with a loop of its own and its share of connections.
+//! The generator: a few threads, each with its share of the connections.
 //!
 //! All connections are open before the clock starts, on every thread at the same instant.
 
@@ -13,12 +13,13 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::flow::Desk;
 use super::outcome::{Failure, Tally};
 use super::plan::Step;
+use super::threads;
 use super::wire::Mode;
 
 /// How long a connection may take to open.
@@ -69,7 +70,7 @@ where
 {
     on_threads(step, |share, gate| {
         let mut tally = Tally::new();
-        let ran = on_this_thread(async {
+        let ran = threads::on_this_one(async {
             let mut streams = Vec::new();
             for (index, opened) in open_all(address, &share, &mode).await {
                 match opened {
@@ -95,7 +96,7 @@ where
     W: Future<Output = Result<(), Failure>> + 'static,
 {
     on_threads(step, |share, gate| {
-        let ran = on_this_thread(async {
+        let ran = threads::on_this_one(async {
             let course = Rc::new(Course::new(address, step, gate.pass()));
             let lanes = share.iter().map(|index| work(Lane { index: *index, course: Rc::clone(&course) }));
             finish(&course, lanes).await
@@ -108,6 +109,12 @@ impl Course {
     fn new(address: SocketAddr, step: Step, start: Instant) -> Self {
         let tally = RefCell::new(Tally::new());
         Self { address, step, start, end: start + step.duration, desk: Desk::new(), tally }
+    }
+
+    /// Notes that a connection's work is done: the last one to be so decides how long it all took.
+    pub(super) fn work_done(&self) {
+        let mut tally = self.tally.borrow_mut();
+        tally.elapsed = tally.elapsed.max(self.start.elapsed());
     }
 
     /// Tells whether the measurement still goes on.
@@ -131,15 +138,14 @@ impl Gate {
 }
 
 fn on_threads(step: Step, body: impl Fn(Vec<usize>, Gate) -> Tally + Sync) -> Tally {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(step.connections).max(1);
+    let count = threads::count().min(step.connections).max(1);
     let mut whole = Tally::new();
     thread::scope(|scope| {
         let (ready, all_ready) = mpsc::channel::<()>();
         let mut starts = Vec::new();
         let mut running = Vec::new();
-        for thread in 0..threads {
-            let share: Vec<usize> = (thread..step.connections).step_by(threads).collect();
+        for thread in 0..count {
+            let share: Vec<usize> = (thread..step.connections).step_by(count).collect();
             let lost = share.len();
             let (go, start) = mpsc::channel();
             let gate = Gate { ready: ready.clone(), start };
@@ -166,11 +172,6 @@ fn on_threads(step: Step, body: impl Fn(Vec<usize>, Gate) -> Tally + Sync) -> Ta
         }
     });
     whole
-}
-
-fn on_this_thread<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(LocalSet::new().block_on(&runtime, future))
 }
 
 /// Adds what the lanes counted; without a loop no connection was made.

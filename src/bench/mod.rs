@@ -7,11 +7,13 @@ mod bulk;
 mod connect;
 mod exchange;
 mod flow;
+mod integrity;
 mod load;
 pub mod outcome;
 pub mod plan;
 mod run;
 mod serve;
+mod threads;
 mod wire;
 
 pub use run::{Row, Side, Target, reach, run};

@@ -44,42 +44,41 @@ impl From<std::io::Error> for Failure {
 
 /// What was counted during one measurement.
 #[derive(Debug, Clone)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Payload bytes, one way.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Operations that succeeded.
-    pub operations: u64,
+    pub(super) operations: u64,
     /// Operations that failed.
-    pub failures: BTreeMap<Failure, u64>,
+    pub(super) failures: BTreeMap<Failure, u64>,
     /// Latencies in nanoseconds.
-    pub latency: Histogram<u64>,
+    pub(super) latency: Histogram<u64>,
     /// How long it took.
-    pub elapsed: Duration,
+    pub(super) elapsed: Duration,
 }
 
 impl Tally {
     /// Makes one with nothing counted.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let latency = Histogram::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS)
             .expect("the bounds are constants that the histogram takes");
         Self { bytes: 0, operations: 0, failures: BTreeMap::new(), latency, elapsed: Duration::ZERO }
     }
 
     /// Counts an operation of so many bytes.
-    pub fn count(&mut self, bytes: u64, latency: Duration) {
+    pub(super) fn count(&mut self, bytes: u64, latency: Duration) {
         self.bytes += bytes;
         self.operations += 1;
         self.latency.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Counts a failure.
-    pub fn fail(&mut self, failure: Failure) {
+    pub(super) fn fail(&mut self, failure: Failure) {
         *self.failures.entry(failure).or_default() += 1;
     }
 
     /// Adds what another thread, or another round, counted; the longer time stands.
-    pub fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.bytes += other.bytes;
         self.operations += other.operations;
         for (failure, count) in &other.failures {
@@ -146,10 +145,11 @@ const CURVE_SHARES: [f64; 17] =
 
 impl Outcome {
     /// Puts the rounds together.
-    #[must_use]
-    pub fn of(rounds: &[Tally]) -> Self {
+    pub(super) fn of(rounds: &[Tally]) -> Self {
         let mut whole = Tally::new();
-        rounds.iter().for_each(|round| whole.add(round));
+        for round in rounds {
+            whole.add(round);
+        }
         let histogram = &whole.latency;
         let at = |share: f64| microseconds(histogram.value_at_quantile(share));
         let latency = (!histogram.is_empty()).then(|| Latency {
@@ -182,8 +182,7 @@ impl Outcome {
 
 /// Returns how fast the target was as a share of direct, round by round, and of that the median; 1 is as fast, 0.5 half
 /// as fast. `None` where there is nothing to compare.
-#[must_use]
-pub fn ratio(test: Test, target: &[Tally], direct: &[Tally]) -> Option<f64> {
+pub(super) fn ratio(test: Test, target: &[Tally], direct: &[Tally]) -> Option<f64> {
     let speed = |tally: &Tally| match test {
         Test::Idle => 0.0,
         Test::Latency => {

@@ -98,10 +98,14 @@ impl Test {
         TESTS.into_iter().find(|test| test.name() == name)
     }
 
-    /// Tells whether a plain echo server is target enough.
+    /// Tells whether a target of this kind is enough.
     #[must_use]
-    pub const fn works_with_echo(self) -> bool {
-        !matches!(self, Self::Upload | Self::Download | Self::Bandwidth | Self::Reliability)
+    pub const fn works_with(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Bench => true,
+            Kind::Echo => !matches!(self, Self::Upload | Self::Download | Self::Bandwidth | Self::Reliability),
+            Kind::Silent => matches!(self, Self::Connect | Self::Idle),
+        }
     }
 
     /// Tells whether the test is about bytes a second; the others are about operations.
@@ -132,6 +136,18 @@ impl Test {
     }
 }
 
+/// What can be expected of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// It is `portwright bench serve`, or leads to one.
+    #[default]
+    Bench,
+    /// It sends back what it gets.
+    Echo,
+    /// It accepts connections; nothing is sent.
+    Silent,
+}
+
 /// What a person asked for; `None` and empty are what Portwright chooses.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
@@ -143,8 +159,8 @@ pub struct Wishes {
     pub size: Option<usize>,
     /// How long each test is measured.
     pub duration: Option<Duration>,
-    /// Whether the target is a plain echo server.
-    pub echo: bool,
+    /// What can be expected of the target.
+    pub kind: Kind,
 }
 
 /// One measurement.
@@ -158,8 +174,8 @@ pub struct Step {
     pub size: usize,
     /// How long it is measured.
     pub duration: Duration,
-    /// Whether the target is a plain echo server.
-    pub echo: bool,
+    /// What can be expected of the target.
+    pub kind: Kind,
 }
 
 /// Returns the steps of the wishes, in the order in which they are run.
@@ -167,7 +183,7 @@ pub struct Step {
 pub fn steps(wishes: &Wishes) -> Vec<Step> {
     let is_wished = |test: &Test| {
         let named = if wishes.tests.is_empty() { test.in_suite() } else { wishes.tests.contains(test) };
-        named && (test.works_with_echo() || !wishes.echo)
+        named && test.works_with(wishes.kind)
     };
     TESTS.into_iter().filter(is_wished).flat_map(|test| steps_of(test, wishes)).collect()
 }
@@ -179,7 +195,7 @@ fn steps_of(test: Test, wishes: &Wishes) -> Vec<Step> {
         connections: wishes.connections.unwrap_or(test.connections()),
         size: if matches!(test, Test::Connect | Test::Idle) { 1 } else { wishes.size.unwrap_or(test.size()) },
         duration: wishes.duration.unwrap_or(if is_row { DURATION_OF_ROW } else { DURATION }),
-        echo: wishes.echo,
+        kind: wishes.kind,
     };
     match test {
         Test::Sizes => SIZES.into_iter().map(|size| Step { size, ..step }).collect(),
@@ -211,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_plain_echo_is_asked_only_for_what_it_can_do() {
-        let all = steps(&Wishes { tests: TESTS.to_vec(), echo: true, ..Wishes::default() });
+        let all = steps(&Wishes { tests: TESTS.to_vec(), kind: Kind::Echo, ..Wishes::default() });
         let names: Vec<&str> = all.iter().map(|step| step.test.name()).collect();
         assert!(["ping-pong", "connect", "idle", "sizes", "concurrency"].iter().all(|name| names.contains(name)));
         assert!(!["upload", "download", "bandwidth", "reliability"].iter().any(|name| names.contains(name)));

@@ -1,6 +1,6 @@
 //! The load test's own target: one port, on which the first bytes of a connection choose between sink, source and echo.
 //!
-//! Each core has a thread with a loop of its own. The first accepts, and hands a connection to the least busy thread;
+//! Several threads have a loop each. The first accepts, and hands a connection to the least busy thread;
 //! it keeps those that come one at a time, which then cost no hand-over.
 
 use std::future::Future;
@@ -12,14 +12,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use super::flow::{Desk, READ_BYTES, send_pattern};
-use super::wire::{Mode, Opening, PREAMBLE_BYTES, REPLY_BYTES, Verdict, Verifier, opening};
+use super::threads;
+use super::wire::{Mode, Opening, PREAMBLE_BYTES, REPLY_BYTES, Verdict, Verifier, greeting, opening};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::raise_open_files;
 use crate::words::bench::BenchWords;
@@ -34,7 +35,7 @@ const ECHO_BYTES: usize = 64 * 1024;
 const SOURCE_BYTES: usize = 128 * 1024;
 
 /// Longest that a source sends, however long it was asked to: an hour.
-const SOURCE_TIME_MAX: Duration = Duration::from_secs(3600);
+const SOURCE_TIME_MAX: Duration = Duration::from_hours(1);
 
 /// Accepted connections that may wait for a thread; more wait in the kernel.
 const HANDED_OVER_MAX: usize = 1024;
@@ -52,11 +53,11 @@ pub fn serve<S: Future<Output = ()>>(
     stop: impl FnOnce() -> io::Result<S>,
 ) -> Result<()> {
     raise_open_files();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let busy: Arc<[AtomicUsize]> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+    let count = threads::count();
+    let busy: Arc<[AtomicUsize]> = (0..count).map(|_| AtomicUsize::new(0)).collect();
     thread::scope(|scope| {
         let mut others = Vec::new();
-        for at in 1..threads {
+        for at in 1..count {
             let (sender, receiver) = mpsc::channel(HANDED_OVER_MAX);
             others.push(sender);
             let busy = Arc::clone(&busy);
@@ -66,7 +67,7 @@ pub fn serve<S: Future<Output = ()>>(
                 .spawn_scoped(scope, move || take_over(receiver, &busy, at));
             drop(started);
         }
-        on_this_thread(async {
+        threads::on_this_one(async {
             let listener = bind(listen).map_err(|error| no_address(listen, &error))?;
             let address = listener.local_addr().map_err(|error| no_address(listen, &error))?;
             let stop = stop().map_err(|error| no_address(listen, &error))?;
@@ -85,11 +86,6 @@ pub fn serve<S: Future<Output = ()>>(
 fn no_address(listen: SocketAddr, error: &io::Error) -> Error {
     let words = BenchWords::NoAddress { address: listen.to_string(), why: error.to_string() };
     Error::new(ErrorKind::Missing, words).hint(BenchWords::HintNoAddress)
-}
-
-fn on_this_thread<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(LocalSet::new().block_on(&runtime, future))
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -132,7 +128,7 @@ fn hand_over(stream: TcpStream, other: &mpsc::Sender<PlainStream>) -> Option<Tcp
 
 fn take_over(mut receiver: mpsc::Receiver<PlainStream>, busy: &Arc<[AtomicUsize]>, at: usize) {
     // Without a loop of its own the thread ends, and with it the channel: the first thread keeps everything.
-    let _ = on_this_thread(async move {
+    let _ = threads::on_this_one(async move {
         let desk = Rc::new(Desk::new());
         while let Some(stream) = receiver.recv().await {
             if let Ok(stream) = TcpStream::from_std(stream) {
@@ -177,7 +173,7 @@ async fn attend(mut stream: TcpStream, desk: &Desk) -> io::Result<()> {
 
 async fn serve_mode(mut stream: TcpStream, desk: &Desk, mode: Mode) -> io::Result<()> {
     match mode {
-        Mode::Hello => stream.write_all(&Mode::Hello.preamble()).await,
+        Mode::Hello => stream.write_all(&greeting()).await,
         Mode::Sink => sink(stream, desk).await,
         Mode::Source(milliseconds) => {
             let until = Instant::now() + Duration::from_millis(milliseconds).min(SOURCE_TIME_MAX);
@@ -187,6 +183,7 @@ async fn serve_mode(mut stream: TcpStream, desk: &Desk, mode: Mode) -> io::Resul
             let buffer = usize::try_from(buffer).unwrap_or(READ_BYTES).clamp(1, READ_BYTES);
             echo(stream, desk, buffer).await
         }
+        Mode::Digest(total) => digest(stream, desk, total).await,
     }
 }
 
@@ -207,6 +204,23 @@ async fn echo(mut stream: TcpStream, desk: &Desk, buffer: usize) -> io::Result<(
             Some(left) => stream.write_all(&left).await?,
         }
     }
+}
+
+/// Sends back `total` bytes and says what came; one who sends more than that is not answered further.
+async fn digest(mut stream: TcpStream, desk: &Desk, mut total: u64) -> io::Result<()> {
+    let mut came = Sha256::new();
+    while total > 0 {
+        let most = usize::try_from(total).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let bytes = desk.read(&mut stream, most, |bytes, _| bytes.to_vec()).await?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        came.update(&bytes);
+        total -= bytes.len() as u64;
+        stream.write_all(&bytes).await?;
+    }
+    stream.write_all(&came.finalize()).await?;
+    stream.shutdown().await
 }
 
 async fn sink(mut stream: TcpStream, desk: &Desk) -> io::Result<()> {

@@ -35,7 +35,7 @@ const SEED: u64 = 0x706f_7274_7772_6967;
 /// What the target does with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Answers with the magic and the version, so that a client knows whom it talks to.
+    /// Answers with [`greeting`], so that a client knows whom it talks to.
     Hello,
     /// Takes the pattern, and answers with two counts.
     Sink,
@@ -43,10 +43,18 @@ pub(super) enum Mode {
     Source(u64),
     /// Sends back what comes, with reads of at most this many bytes.
     Echo(u64),
+    /// Sends back this many bytes, then the SHA-256 of what came, and closes.
+    Digest(u64),
 }
 
-/// Version of the preamble, as [`Mode::Hello`] is answered.
+/// Version of the preamble, asked for and answered in the first words.
 const VERSION: u64 = 1;
+
+/// What stands in place of a mode in the answer to [`Mode::Hello`].
+const GREETING: u8 = 0xFF;
+
+/// Length of a SHA-256 in bytes.
+pub(super) const DIGEST_BYTES: usize = 32;
 
 /// Largest number that fits a preamble.
 const NUMBER_MAX: u64 = (1 << 56) - 1;
@@ -59,14 +67,24 @@ impl Mode {
             Self::Sink => (1, 0),
             Self::Source(milliseconds) => (2, milliseconds),
             Self::Echo(buffer) => (3, buffer),
+            Self::Digest(total) => (4, total),
         };
-        let word = (u64::from(mode) << 56) | number.min(NUMBER_MAX);
-        let mut bytes = [0; PREAMBLE_BYTES];
-        let (magic, rest) = bytes.split_at_mut(MAGIC.len());
-        magic.copy_from_slice(&MAGIC);
-        rest.copy_from_slice(&word.to_be_bytes());
-        bytes
+        sixteen(mode, number)
     }
+}
+
+/// Returns the answer to [`Mode::Hello`], which no echo of it is.
+pub(super) fn greeting() -> [u8; PREAMBLE_BYTES] {
+    sixteen(GREETING, VERSION)
+}
+
+fn sixteen(mode: u8, number: u64) -> [u8; PREAMBLE_BYTES] {
+    let word = (u64::from(mode) << 56) | number.min(NUMBER_MAX);
+    let mut bytes = [0; PREAMBLE_BYTES];
+    let (magic, rest) = bytes.split_at_mut(MAGIC.len());
+    magic.copy_from_slice(&MAGIC);
+    rest.copy_from_slice(&word.to_be_bytes());
+    bytes
 }
 
 /// What the first bytes of a connection are.
@@ -92,6 +110,7 @@ pub(super) fn opening(bytes: &[u8]) -> Opening {
         (1, _) => Opening::Ours(Mode::Sink),
         (2, milliseconds) => Opening::Ours(Mode::Source(milliseconds)),
         (3, buffer) => Opening::Ours(Mode::Echo(buffer)),
+        (4, total) => Opening::Ours(Mode::Digest(total)),
         _ => Opening::Foreign,
     }
 }
@@ -201,13 +220,15 @@ mod tests {
 
     #[test]
     fn a_preamble_is_read_as_it_was_written_and_anything_else_is_foreign() {
-        for mode in [Mode::Hello, Mode::Sink, Mode::Source(2_000), Mode::Echo(8_192)] {
+        for mode in [Mode::Hello, Mode::Sink, Mode::Source(2_000), Mode::Echo(8_192), Mode::Digest(7)] {
             let bytes = mode.preamble();
             assert_eq!(opening(&bytes), Opening::Ours(mode));
             for cut in 0..PREAMBLE_BYTES {
                 assert_eq!(opening(&bytes[..cut]), Opening::Undecided, "{cut} bytes of {mode:?}");
             }
         }
+        assert_ne!(greeting(), Mode::Hello.preamble());
+        assert_eq!(opening(&greeting()), Opening::Foreign);
         for foreign in [&b"G"[..], b"GET / HTTP/1.1\r\n", b"\xF7pwbencX", b"\0"] {
             assert_eq!(opening(foreign), Opening::Foreign);
         }
@@ -239,7 +260,7 @@ mod tests {
         let whole = stream(&pattern, 2);
         let damages: [fn(&mut Vec<u8>); 5] = [
             |bytes| bytes[200_000] ^= 1,
-            |bytes| drop(bytes.remove(77)),
+            |bytes| drop(bytes.drain(77..78)),
             |bytes| bytes.insert(131_071, 0xD7),
             |bytes| bytes.rotate_left(65_536),
             |bytes| drop(bytes.drain(..PERIOD)),

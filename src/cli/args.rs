@@ -376,9 +376,15 @@ pub struct BenchArgs {
     /// An address to measure in the same run, to compare with.
     #[arg(long)]
     pub direct: Option<String>,
+    /// A report to write; its name says in which form.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
     /// Whether the target is a plain echo server.
     #[arg(long)]
     pub echo: bool,
+    /// Whether the target is a service that is not spoken to.
+    #[arg(long, conflicts_with = "echo")]
+    pub no_data: bool,
 }
 
 /// What `--test` names: one test, or all.

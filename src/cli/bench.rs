@@ -1,24 +1,31 @@
-//! `bench` and its target.
+//! `bench` and its target: wishes into steps, rows into a table, failures into the exit code.
+
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::args::{BenchArgs, BenchServeArgs, BenchTests, BenchVerb};
+use super::bench_document::BenchDocument;
+use super::bench_report::{self, Form};
+use super::bench_table::{self, size};
 use super::progress::Progress;
 use super::{Ending, Talk};
-use crate::bench::outcome::{Latency, Outcome};
-use crate::bench::plan::{TESTS, Wishes, steps};
+use crate::bench::outcome::{Failure, Outcome};
+use crate::bench::plan::{Kind, TESTS, Wishes, steps};
 use crate::bench::{self, Row, Side, Target};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::StopSignals;
-use crate::words::Say;
 use crate::words::bench::BenchWords;
+use crate::words::cli::CliWords;
+use crate::words::verbs::VerbWords;
+use crate::words::{Message, Say};
 
 /// Runs the verb: a test, or the target.
 pub(super) fn run(typed: &BenchArgs, talk: &Talk) -> Result<Ending> {
     match (&typed.verb, &typed.target) {
         (Some(BenchVerb::Serve(typed)), _) => serve(typed, talk),
         (None, Some(target)) => test(typed, target, talk),
-        (None, None) => Ok(Ending::Judged(ErrorKind::Usage)),
+        (None, None) => Err(Error::new(ErrorKind::Usage, CliWords::VerbMissing)),
     }
 }
 
@@ -48,26 +55,97 @@ fn serve(typed: &BenchServeArgs, talk: &Talk) -> Result<Ending> {
 
 fn test(typed: &BenchArgs, target: &str, talk: &Talk) -> Result<Ending> {
     let wishes = wishes(typed);
-    let target = bench::reach(target, typed.echo)?;
-    let direct = typed.direct.as_deref().map(|name| bench::reach(name, typed.echo)).transpose()?;
-    let mut progress = Progress::new(talk);
     let steps = steps(&wishes);
-    let rows = bench::run(&target, direct.as_ref(), &steps, typed.rounds, &mut |step, side, _| {
-        let name = match side {
-            Side::Target => target.name.clone(),
-            Side::Direct => typed.direct.clone().unwrap_or_default(),
-        };
+    if steps.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, BenchWords::NothingToRun).hint(BenchWords::HintNothingToRun));
+    }
+    let report = typed.report.as_deref().map(|file| Form::of(file).map(|form| (file, form))).transpose()?;
+    let target = bench::reach(target, wishes.kind)?;
+    let direct = typed.direct.as_deref().map(|name| bench::reach(name, wishes.kind)).transpose()?;
+    let mut progress = Progress::new(talk);
+    let rounds = usize::try_from(typed.rounds).unwrap_or(usize::MAX);
+    let all = steps.len().saturating_mul(rounds) * if direct.is_some() { 2 } else { 1 };
+    let mut done = 0;
+    let rows = bench::run(&target, direct.as_ref(), &steps, typed.rounds, &mut |step, side| {
+        done += 1;
         progress.step(BenchWords::Measuring {
+            done,
+            all,
             test: step.test.name().to_owned(),
             connections: step.connections,
-            bytes: step.size,
-            target: name,
+            size: size(step.size),
+            target: side_name(side, &target, direct.as_ref()),
         });
     });
     progress.done();
     let document = BenchDocument::new(&target, direct.as_ref(), &rows);
-    talk.json(&document)?;
-    Ok(Ending::Done)
+    if let Some((file, form)) = report {
+        write_report(file, &bench_report::render(form, &target, direct.as_ref(), &rows, &document, talk.lang)?)?;
+        talk.say(BenchWords::ReportWritten { file: file.display().to_string() });
+    }
+    if talk.json {
+        talk.json(&document)?;
+    } else {
+        talk.data(&bench_table::table(&rows, talk.lang, talk.out))?;
+    }
+    Ok(judge(&rows, &target, direct.as_ref(), talk))
+}
+
+fn side_name(side: Side, target: &Target, direct: Option<&Target>) -> String {
+    match (side, direct) {
+        (Side::Direct, Some(direct)) => direct.name.clone(),
+        _ => target.name.clone(),
+    }
+}
+
+fn write_report(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).map_err(|error| {
+        let words = VerbWords::ReportUnwritable { file: file.display().to_string(), why: error.to_string() };
+        Error::new(ErrorKind::Missing, words)
+    })
+}
+
+/// Says what failed. A target that failed is unhealthy; the address to compare with is nobody's concern.
+fn judge(rows: &[Row], target: &Target, direct: Option<&Target>, talk: &Talk) -> Ending {
+    for row in rows {
+        tell_failures(row, &row.target, &target.name, talk);
+        if let (Some(outcome), Some(direct)) = (&row.direct, direct) {
+            tell_failures(row, outcome, &direct.name, talk);
+        }
+    }
+    let failures = || rows.iter().flat_map(|row| row.target.failures.keys());
+    if failures().next().is_none() {
+        return Ending::Done;
+    }
+    talk.warn(if failures().any(|failure| failure.breaks_integrity()) {
+        BenchWords::Broken
+    } else {
+        BenchWords::Failed
+    });
+    Ending::Judged(ErrorKind::Unhealthy)
+}
+
+fn tell_failures(row: &Row, outcome: &Outcome, name: &str, talk: &Talk) {
+    for (failure, count) in &outcome.failures {
+        let what: Message = match failure {
+            Failure::Unconnected => BenchWords::Unconnected,
+            Failure::Closed => BenchWords::Closed,
+            Failure::TimedOut => BenchWords::TimedOut,
+            Failure::Damaged => BenchWords::Damaged,
+            Failure::Lost => BenchWords::Lost,
+        }
+        .into();
+        let test = row.step.test.name().to_owned();
+        talk.note(BenchWords::Failures { test, target: name.to_owned(), count: *count, what: Box::new(what) });
+    }
+}
+
+const fn kind(typed: &BenchArgs) -> Kind {
+    match (typed.echo, typed.no_data) {
+        (_, true) => Kind::Silent,
+        (true, _) => Kind::Echo,
+        _ => Kind::Bench,
+    }
 }
 
 fn wishes(typed: &BenchArgs) -> Wishes {
@@ -80,88 +158,6 @@ fn wishes(typed: &BenchArgs) -> Wishes {
         connections: typed.connections,
         size: typed.size,
         duration: typed.duration,
-        echo: typed.echo,
+        kind: kind(typed),
     }
-}
-
-/// `bench --json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct BenchDocument {
-    schema: &'static str,
-    target: String,
-    direct: Option<String>,
-    tests: Vec<TestView>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct TestView {
-    name: &'static str,
-    connections: usize,
-    size: usize,
-    #[serde(flatten)]
-    outcome: OutcomeView,
-    direct: Option<OutcomeView>,
-    ratio: Option<f64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct OutcomeView {
-    duration_s: f64,
-    bytes: u64,
-    operations: u64,
-    errors: u64,
-    rate_bytes_per_s: f64,
-    operations_per_s: f64,
-    latency_us: Option<LatencyView>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct LatencyView {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
-    mean: f64,
-}
-
-impl BenchDocument {
-    /// Makes the document.
-    #[must_use]
-    pub(super) fn new(target: &Target, direct: Option<&Target>, rows: &[Row]) -> Self {
-        let tests = rows.iter().map(|row| TestView {
-            name: row.step.test.name(),
-            connections: row.step.connections,
-            size: row.step.size,
-            outcome: OutcomeView::new(&row.target),
-            direct: row.direct.as_ref().map(OutcomeView::new),
-            ratio: row.ratio.map(|ratio| rounded(ratio, 1e4)),
-        });
-        Self {
-            schema: "portwright.bench/1",
-            target: target.name.clone(),
-            direct: direct.map(|direct| direct.name.clone()),
-            tests: tests.collect(),
-        }
-    }
-}
-
-impl OutcomeView {
-    fn new(outcome: &Outcome) -> Self {
-        let latency =
-            |&Latency { p50, p90, p99, p999, max, mean }: &Latency| LatencyView { p50, p90, p99, p999, max, mean };
-        Self {
-            duration_s: rounded(outcome.elapsed.as_secs_f64(), 1e6),
-            bytes: outcome.bytes,
-            operations: outcome.operations,
-            errors: outcome.errors(),
-            rate_bytes_per_s: rounded(outcome.rate_bytes_per_s, 10.0),
-            operations_per_s: rounded(outcome.operations_per_s, 1e3),
-            latency_us: outcome.latency.as_ref().map(latency),
-        }
-    }
-}
-
-fn rounded(value: f64, digits: f64) -> f64 {
-    (value * digits).round() / digits
 }

@@ -144,6 +144,7 @@ fn switch(path: &str, id: &str) -> Option<H> {
         (_, "follow") => H::FollowLink,
         (_, "watch") => H::Watch,
         (_, "echo") => H::BenchEcho,
+        (_, "no_data") => H::BenchNoData,
         _ => return None,
     })
 }
@@ -179,6 +180,7 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "size") => (H::BenchSize, H::BytesValue),
         (_, "duration") => (H::BenchDuration, H::SecondsValue),
         (_, "rounds") => (H::BenchRounds, H::CountValue),
+        (_, "report") => (H::BenchReport, H::FileValue),
         (_, "direct") => (H::BenchDirect, H::HostPortValue),
         (_, "listen") => (H::BenchListen, H::AddressValue),
         (_, "config") => (H::Config, H::FileValue),

@@ -3,6 +3,9 @@
 
 pub mod args;
 mod bench;
+mod bench_document;
+mod bench_report;
+mod bench_table;
 mod check;
 pub mod command;
 pub mod diff;
@@ -13,6 +16,7 @@ pub mod interrupt;
 pub mod json;
 mod mask;
 pub mod output;
+mod plot;
 pub mod progress;
 pub mod prompt;
 mod quick_start;

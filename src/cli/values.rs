@@ -89,7 +89,7 @@ pub(super) fn bench_tests(text: &str) -> Read<BenchTests> {
     let names = || TESTS.map(Test::name).join(", ");
     match (text, Test::from_name(text)) {
         ("all", _) => Ok(BenchTests::All),
-        (_, Some(test)) => Ok(BenchTests::One(test)),
+        (_, Some(one)) => Ok(BenchTests::One(one)),
         _ => refuse(CliWords::WantsBenchTest { names: names() }),
     }
 }

@@ -109,6 +109,9 @@ catalogue! {
         BenchRounds => "How often everything is measured; the median counts [default: 1]", "重复测量的次数，取中位数 [默认：1]";
         BenchDirect => "Measure this address in the same run, and say how the two compare", "在同一次运行中也测量该地址，并给出两者之比";
         BenchEcho => "The target is a plain echo server: run only tests that it can answer", "目标是普通的回显服务器：只运行它能应答的测试";
+        BenchReport => "Also write a report with plots (.html, .svg), or the JSON document (.json)",
+            "另外写出带图表的报告（.html、.svg）或 JSON 文档（.json）";
+        BenchNoData => "Send nothing: run only connect and idle, which any service can take", "不发送数据：只运行任何服务都能承受的 connect 和 idle";
         BenchListen => "Where to listen; port 0 takes any free one [default: 127.0.0.1:0]", "监听的地址；端口 0 表示任意空闲端口 [默认：127.0.0.1:0]";
         Config => "The configuration file", "配置文件";
         ConfigEnvFile => "A file of variables that complete the configuration", "补充配置的变量文件";
