@@ -140,8 +140,8 @@ pub struct Outcome {
 }
 
 /// The shares at which the latency curve is drawn: evenly spaced in nines.
-const CURVE_SHARES: [f64; 17] =
-    [0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.93, 0.96, 0.98, 0.99, 0.995, 0.998, 0.999, 0.999_5, 0.999_9, 1.0];
+const CURVE_SHARES: [f64; 16] =
+    [0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.93, 0.96, 0.98, 0.99, 0.995, 0.998, 0.999, 0.999_5, 0.999_9];
 
 impl Outcome {
     /// Puts the rounds together.

@@ -59,7 +59,7 @@ svg text.title{font-weight:600;font-size:15px}
 
 /// How the rest of a page looks.
 const PAGE_STYLE: &str = "\
-body{margin:2rem auto;padding:0 1rem;max-width:60rem;background:var(--back);color:var(--text);\
+body{margin:2rem auto;padding:0 1rem;max-width:64rem;background:var(--back);color:var(--text);\
 font:15px/1.5 system-ui,sans-serif}
 h1{font-size:1.5rem}h2{font-size:1.05rem;margin:2rem 0 .6rem}
 p{color:var(--soft);margin:.2rem 0}
@@ -67,7 +67,7 @@ svg{width:100%;height:auto}
 .key{display:inline-block;width:.8rem;height:.8rem;border-radius:2px;margin:0 .4rem 0 1rem;vertical-align:-1px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.85rem;white-space:nowrap}
-th,td{padding:.3rem .7rem .3rem 0;text-align:right;border-bottom:1px solid var(--grid)}
+th,td{padding:.3rem .55rem .3rem 0;text-align:right;border-bottom:1px solid var(--grid)}
 th{font-weight:600;color:var(--soft)}th:first-child,td:first-child{text-align:left}
 ";
 
@@ -122,7 +122,7 @@ fn page(target: &Target, direct: Option<&Target>, rows: &[Row], lang: Lang) -> S
     for plot in plots(rows, lang) {
         let _ = writeln!(
             page,
-            "<h2>{}</h2>\n<svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\">{}</svg>",
+            "<h2>{0}</h2>\n<svg viewBox=\"0 0 {WIDTH} {1:.0}\" role=\"img\" aria-label=\"{0}\">{2}</svg>",
             escaped(&plot.title),
             plot.height,
             plot.body

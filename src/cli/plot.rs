@@ -22,7 +22,7 @@ const BAR_SPACE: f64 = 20.0;
 const GROUP_SPACE: f64 = 10.0;
 
 /// Space around the area of a curve plot: left, right, above, below.
-const MARGINS: (f64, f64, f64, f64) = (70.0, 150.0, 12.0, 44.0);
+const MARGINS: (f64, f64, f64, f64) = (74.0, 170.0, 12.0, 50.0);
 
 /// How many colours there are; the page names them `c0` to `c7`.
 const COLORS: usize = 8;
@@ -133,7 +133,7 @@ pub(super) fn curves(frame: Frame, all: &[Curve]) -> Plot {
         let _ = write!(body, r#"<path class="grid" d="M{left} {at:.1}H{:.1}"/>"#, left + width);
         text(&mut body, left - 8.0, at + 4.5, "end", &tick.text);
     }
-    text(&mut body, left + width / 2.0, CURVE_HEIGHT - 6.0, "middle", &frame.below);
+    text(&mut body, left + width / 2.0, CURVE_HEIGHT - 10.0, "middle", &frame.below);
     for (row, curve) in all.iter().enumerate() {
         let class = format!("curve c{}{}", curve.color % COLORS, if curve.dashed { " dashed" } else { "" });
         let points: Vec<String> = curve.points.iter().map(|(a, b)| format!("{:.1},{:.1}", x(*a), y(*b))).collect();
@@ -154,10 +154,23 @@ pub(super) fn decades(values: impl Iterator<Item = f64>, say: impl Fn(f64) -> St
     }
     let first = lowest.log10().floor();
     let end = highest.log10().ceil().max(first + 1.0);
+    let between: &[f64] = if end - first <= FEW_DECADES { &[1.0, 2.0, 5.0] } else { &[1.0] };
     std::iter::successors(Some(first), |at| Some(at + 1.0))
         .take_while(|at| *at <= end)
-        .map(|at| Tick { at, text: say(10f64.powf(at)) })
+        .flat_map(|at| between.iter().map(move |part| at + part.log10()))
+        .filter(|at| *at <= end)
+        .map(|at| Tick { at, text: without_zeros(&say(10f64.powf(at))) })
         .collect()
+}
+
+/// Up to so many powers of ten there are marks between them.
+const FEW_DECADES: f64 = 2.0;
+
+/// Writes `10.0 ms` as `10 ms`: a mark is a round number.
+fn without_zeros(text: &str) -> String {
+    let (number, unit) = text.split_once(' ').map_or((text, ""), |(number, unit)| (number, unit));
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    if unit.is_empty() { number.to_owned() } else { format!("{number} {unit}") }
 }
 
 fn share(axis: &[Tick], at: f64) -> f64 {
@@ -201,7 +214,8 @@ mod tests {
             decades(values.iter().copied(), |value| format!("{value}")).iter().map(|tick| tick.at).collect()
         };
         assert_eq!(marks(&[52.0, 900.0, 12_000.0]), [1.0, 2.0, 3.0, 4.0, 5.0]);
-        assert_eq!(marks(&[10.0]), [1.0, 2.0]);
+        assert_eq!(marks(&[10.0]).len(), 4, "10, 20, 50, 100");
+        assert_eq!([without_zeros("10.0 ms"), without_zeros("1.00"), without_zeros("200")], ["10 ms", "1", "200"]);
         assert!(marks(&[]).is_empty() && marks(&[0.0]).is_empty());
     }
 
@@ -209,6 +223,6 @@ mod tests {
     fn a_curve_without_width_is_drawn_in_the_middle() {
         let frame = Frame { title: String::new(), below: String::new(), across: Vec::new(), up: Vec::new() };
         let curve = Curve { name: "a".into(), color: 9, dashed: true, points: vec![(1.0, 1.0)] };
-        assert!(curves(frame, &[curve]).body.contains(r#"class="curve c1 dashed" points="340.0,"#));
+        assert!(curves(frame, &[curve]).body.contains(r#"class="curve c1 dashed" points="332.0,"#));
     }
 }
