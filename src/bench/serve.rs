@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpStream as PlainStream};
+use std::net::{SocketAddr, TcpListener as PlainListener, TcpStream as PlainStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -24,9 +24,6 @@ use super::wire::{Mode, Opening, PREAMBLE_BYTES, REPLY_BYTES, Verdict, Verifier,
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::raise_open_files;
 use crate::words::bench::BenchWords;
-
-/// Connections that may wait to be accepted: the kernel's own upper limit on most machines.
-const BACKLOG: u32 = 4096;
 
 /// Reads of a plain echo, in bytes.
 const ECHO_BYTES: usize = 64 * 1024;
@@ -88,13 +85,11 @@ fn no_address(listen: SocketAddr, error: &io::Error) -> Error {
     Error::new(ErrorKind::Missing, words).hint(BenchWords::HintNoAddress)
 }
 
+/// Listens with the backlog of the standard library, which on Linux is the longest that the kernel allows.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if cfg!(not(windows)) {
-        socket.set_reuseaddr(true)?;
-    }
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    let listener = PlainListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 async fn accept(listener: &TcpListener, others: &[mpsc::Sender<PlainStream>], busy: &Arc<[AtomicUsize]>) {
