@@ -2,6 +2,7 @@
 //!
 //! The map of the house, and who may import whom, is in `ARCHITECTURE.md`; `tests/tidy.rs` enforces it.
 
+pub mod bench;
 pub mod cli;
 pub mod deploy;
 pub mod disk;

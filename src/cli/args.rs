@@ -3,13 +3,14 @@
 //! The doc comments here are for developers; what a person reads comes from [`crate::words::help`], put in place by
 //! [`super::command`], which also fails a test for any argument without a text.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::values;
+use crate::bench::plan::Test;
 use crate::model::{Port, PortRange};
 use crate::words::Lang;
 
@@ -92,6 +93,9 @@ pub enum Verb {
         #[command(subcommand)]
         verb: TunnelVerb,
     },
+    /// The load test.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Bench(BenchArgs),
     /// Keeps a native service running; started by ourselves, never by a person.
     #[command(hide = true)]
     Supervise(SuperviseArgs),
@@ -441,6 +445,68 @@ pub struct TunnelClientArgs {
     pub legacy_v1: bool,
 }
 
+/// `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// The target of its own, in place of a test.
+    #[command(subcommand)]
+    pub verb: Option<BenchVerb>,
+    /// The address to test; there unless a verb is.
+    #[arg(required = true)]
+    pub target: Option<String>,
+    /// The tests; empty for the suite.
+    #[arg(long = "test", value_delimiter = ',', value_parser = values::bench_tests)]
+    pub tests: Vec<BenchTests>,
+    /// Connections at a time; `None` for what suits each test.
+    #[arg(long, value_parser = values::connections)]
+    pub connections: Option<usize>,
+    /// Bytes of a message or of a write; `None` for what suits each test.
+    #[arg(long, value_parser = values::message_bytes)]
+    pub size: Option<usize>,
+    /// How long each test is measured; `None` for what suits it.
+    #[arg(long, value_parser = values::bench_seconds)]
+    pub duration: Option<Duration>,
+    /// How often everything is measured.
+    #[arg(long, value_parser = values::rounds, default_value = "1")]
+    pub rounds: u32,
+    /// An address to measure in the same run, to compare with.
+    #[arg(long)]
+    pub direct: Option<String>,
+    /// A report to write; its name says in which form.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+    /// Whether the target is a plain echo server.
+    #[arg(long)]
+    pub echo: bool,
+    /// Whether the target is a service that is not spoken to.
+    #[arg(long, conflicts_with = "echo")]
+    pub no_data: bool,
+}
+
+/// What `--test` names: one test, or all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BenchTests {
+    /// One.
+    One(Test),
+    /// All.
+    All,
+}
+
+/// What of the load test.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BenchVerb {
+    /// Runs the target until it is stopped.
+    Serve(BenchServeArgs),
+}
+
+/// `bench serve`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchServeArgs {
+    /// Where it listens; port 0 takes any free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}
+
 /// `supervise`.
 #[derive(Debug, Clone, Args)]
 pub struct SuperviseArgs {
@@ -465,6 +531,8 @@ impl Verb {
             Self::Logs(_) => "logs",
             Self::Down(_) => "down",
             Self::Tunnel { .. } => "tunnel",
+            Self::Bench(BenchArgs { verb: Some(BenchVerb::Serve(_)), .. }) => "bench-serve",
+            Self::Bench(_) => "bench",
             Self::Supervise(_) => "supervise",
         }
     }

@@ -65,7 +65,7 @@ fn usage(command: &Command, path: &str, lang: Lang) -> String {
         words.push(format!("--{} <{value}>", arg.get_long().unwrap_or_default()));
     }
     words.push(H::OptionsMark.say(lang));
-    if command.has_subcommands() {
+    if command.is_subcommand_required_set() {
         words.push(H::CommandMark.say(lang));
     }
     for arg in command.get_positionals() {
@@ -94,6 +94,8 @@ fn about(path: &str) -> Option<H> {
         "tunnel token create" => H::TokenCreate,
         "tunnel token list" => H::TokenList,
         "tunnel token revoke" => H::TokenRevoke,
+        "bench" => H::Bench,
+        "bench serve" => H::BenchServe,
         "supervise" => H::Supervise,
         _ => return None,
     })
@@ -109,6 +111,8 @@ fn examples(path: &str) -> Option<H> {
         "logs" => H::LogsExamples,
         "down" => H::DownExamples,
         "tunnel client" => H::TunnelClientExamples,
+        "bench" => H::BenchExamples,
+        "bench serve" => H::BenchServeExamples,
         "tunnel" | "tunnel server" => H::TunnelServerExamples,
         "tunnel token" | "tunnel token create" | "tunnel token list" | "tunnel token revoke" => H::TokenExamples,
         _ => return None,
@@ -149,6 +153,8 @@ fn switch(path: &str, id: &str) -> Option<H> {
         ("tunnel server", "insecure") => H::ServeInsecure,
         (_, "insecure") => H::Insecure,
         (_, "legacy_v1") => H::LegacyV1,
+        (_, "echo") => H::BenchEcho,
+        (_, "no_data") => H::BenchNoData,
         _ => return None,
     })
 }
@@ -181,6 +187,15 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "interval") => (H::Interval, H::SecondsValue),
         (_, "service") => (H::Service, H::ServiceValue),
         (_, "tail") => (H::Tail, H::CountValue),
+        (_, "target") => (H::BenchTarget, H::HostPortValue),
+        (_, "tests") => (H::BenchTests, H::TestValue),
+        (_, "connections") => (H::BenchConnections, H::CountValue),
+        (_, "size") => (H::BenchSize, H::BytesValue),
+        (_, "duration") => (H::BenchDuration, H::SecondsValue),
+        (_, "rounds") => (H::BenchRounds, H::CountValue),
+        (_, "report") => (H::BenchReport, H::FileValue),
+        (_, "direct") => (H::BenchDirect, H::HostPortValue),
+        (_, "listen") => (H::BenchListen, H::AddressValue),
         (_, "config") => (H::Config, H::FileValue),
         (_, "server") => (H::Server, H::ServerValue),
         (_, "join") => (H::Join, H::CodeValue),

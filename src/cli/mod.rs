@@ -2,6 +2,10 @@
 //! containers.
 
 pub mod args;
+mod bench;
+mod bench_document;
+mod bench_report;
+mod bench_table;
 mod check;
 pub mod command;
 pub mod diff;
@@ -12,6 +16,7 @@ pub mod interrupt;
 pub mod json;
 mod mask;
 pub mod output;
+mod plot;
 pub mod progress;
 pub mod prompt;
 mod quick_start;
@@ -91,6 +96,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Tunnel { verb: TunnelVerb::Client(typed) } => tunnel::client(typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Token { verb } } => token::run(verb, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
+        Verb::Bench(typed) => bench::run(typed, talk),
         Verb::Supervise(typed) => tunnel::supervise(typed),
     }
 }

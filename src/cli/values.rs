@@ -10,13 +10,20 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, ValueEnum};
 
-use super::args::{PortWish, ReportFormat, ReportTarget};
+use super::args::{BenchTests, PortWish, ReportFormat, ReportTarget};
+use crate::bench::plan::{CONNECTIONS_MAX, ROUNDS_MAX, SIZE_MAX, TESTS, Test};
 use crate::model::{Port, PortRange};
 use crate::words::cli::CliWords;
 use crate::words::{Lang, Message};
 
 /// Longest wait that can be asked for: a day. Longer is a slip of the keyboard.
 const SECONDS_MAX: u64 = 86_400;
+
+/// Shortest time in seconds that a test can be measured: below that start and end are most of it.
+const BENCH_SECONDS_MIN: f64 = 0.1;
+
+/// Longest time in seconds that a test can be measured: an hour, as long as the target sends at most.
+const BENCH_SECONDS_MAX: f64 = 3_600.0;
 
 /// Longest name of an instance; a compose project name made with it must still fit a DNS label (63).
 const INSTANCE_NAME_MAX: usize = 32;
@@ -74,6 +81,52 @@ pub(super) fn count(text: &str) -> Read<u16> {
     match text.parse::<u16>() {
         Ok(count) if count > 0 => Ok(count),
         _ => refuse(CliWords::WantsCount),
+    }
+}
+
+/// Reads a test of the load test, or `all`.
+pub(super) fn bench_tests(text: &str) -> Read<BenchTests> {
+    let names = || TESTS.map(Test::name).join(", ");
+    match (text, Test::from_name(text)) {
+        ("all", _) => Ok(BenchTests::All),
+        (_, Some(one)) => Ok(BenchTests::One(one)),
+        _ => refuse(CliWords::WantsBenchTest { names: names() }),
+    }
+}
+
+pub(super) fn connections(text: &str) -> Read<usize> {
+    match text.parse::<usize>() {
+        Ok(count) if (1..=CONNECTIONS_MAX).contains(&count) => Ok(count),
+        _ => refuse(CliWords::WantsWithin { most: CONNECTIONS_MAX }),
+    }
+}
+
+pub(super) fn rounds(text: &str) -> Read<u32> {
+    match text.parse::<u32>() {
+        Ok(count) if (1..=ROUNDS_MAX).contains(&count) => Ok(count),
+        _ => refuse(CliWords::WantsWithin { most: ROUNDS_MAX as usize }),
+    }
+}
+
+/// Reads a number of bytes, also as `64K` or `1M`.
+pub(super) fn message_bytes(text: &str) -> Read<usize> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1 << 10),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit));
+    match bytes {
+        Some(bytes) if (1..=SIZE_MAX).contains(&bytes) => Ok(bytes),
+        _ => refuse(CliWords::WantsMessageBytes { most: SIZE_MAX }),
+    }
+}
+
+/// Reads how long a test is measured: seconds with a fraction.
+pub(super) fn bench_seconds(text: &str) -> Read<Duration> {
+    let fits = |seconds: &f64| (BENCH_SECONDS_MIN..=BENCH_SECONDS_MAX).contains(seconds);
+    match text.parse::<f64>().ok().filter(fits) {
+        Some(seconds) => Ok(Duration::from_secs_f64(seconds)),
+        None => refuse(CliWords::WantsBenchSeconds),
     }
 }
 

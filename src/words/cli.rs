@@ -42,6 +42,11 @@ usage: {usage}", "{hint}
         WantsSeconds { most: u64 } => "it is a whole number of seconds from 1 to {most}", "应为 1 到 {most} 之间的整数秒";
         WantsAddress => "it is an IP address, such as `127.0.0.1` or `::1`", "应为 IP 地址，例如 `127.0.0.1` 或 `::1`";
         WantsCount => "it is a whole number from 1 to 65535", "应为 1 到 65535 之间的整数";
+        WantsWithin { most: usize } => "it is a whole number from 1 to {most}", "应为 1 到 {most} 之间的整数";
+        WantsMessageBytes { most: usize } => "it is a number of bytes from 1 to {most}, such as 1024, 64K or 1M",
+            "应为 1 到 {most} 之间的字节数，例如 1024、64K 或 1M";
+        WantsBenchSeconds => "it is a number of seconds from 0.1 to 3600", "应为 0.1 到 3600 之间的秒数";
+        WantsBenchTest { names: String } => "a test is all or one of {names}", "测试应为 all，或下列之一：{names}";
         WantsLines => "it is a whole number", "应为整数";
         WantsInstanceName { most: usize } =>
             "a name has at most {most} characters: small letters, digits, - and _, beginning with a letter or digit",

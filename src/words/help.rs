@@ -23,6 +23,8 @@ catalogue! {
         TokenList => "List the tokens, also the revoked ones", "列出令牌，包括已吊销的";
         TokenRevoke => "Take a token back; its clients are cut off at once", "吊销令牌；其客户端立即断开";
         TunnelHealth => "Ask a running tunnel server whether it is well", "询问运行中的隧道服务端是否正常";
+        Bench => "Load test of any TCP service, through a tunnel or not", "对任意 TCP 服务进行负载测试，无论是否经过隧道";
+        BenchServe => "Run a target for the load test until it is stopped", "运行负载测试的目标，直到被停止";
         Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
 
         UsageHeading => "Usage: ", "用法：";
@@ -53,6 +55,9 @@ catalogue! {
         CodeValue => "CODE", "加入码";
         PinValue => "SHA256", "指纹";
         TargetValue => "TARGET", "目标";
+        TestValue => "TEST", "测试";
+        BytesValue => "BYTES", "字节数";
+        HostPortValue => "HOST:PORT", "主机:端口";
         ServiceValue => "SERVICE", "服务";
         NameOrIdValue => "NAME|ID", "名称|标识";
 
@@ -103,6 +108,21 @@ catalogue! {
         Service => "Only this service", "只看该服务";
         FollowOutput => "Keep printing until interrupted", "持续输出，直到被中断";
         Tail => "Print only the last lines", "只打印最后若干行";
+        BenchTarget => "The address to test", "要测试的地址";
+        BenchTests => "Run only these tests: upload, download, bandwidth, ping-pong, latency, connect, idle, reliability, sizes, concurrency, all; separate several with commas [default: all but sizes and concurrency]",
+            "只运行这些测试：upload、download、bandwidth、ping-pong、latency、connect、idle、reliability、sizes、concurrency、all；多个之间用逗号分隔 [默认：除 sizes 和 concurrency 之外的全部]";
+        BenchConnections => "Connections at a time, up to 10000 [default: what suits each test]", "同时的连接数，最多 10000 [默认：视测试而定]";
+        BenchSize => "Bytes of a message or of a write, such as 64, 8K or 1M [default: 1K, and 128K in bulk]",
+            "每条消息或每次写入的字节数，例如 64、8K 或 1M [默认：1K，批量传输为 128K]";
+        BenchDuration => "How long each test is measured [default: 2, and 1 for each of sizes and concurrency]",
+            "每项测试的时长 [默认：2，sizes 和 concurrency 的每一步为 1]";
+        BenchRounds => "How often everything is measured; the median counts [default: 1]", "重复测量的次数，取中位数 [默认：1]";
+        BenchDirect => "Measure this address in the same run, and say how the two compare", "在同一次运行中也测量该地址，并给出两者之比";
+        BenchEcho => "The target is a plain echo server: run only tests that it can answer", "目标是普通的回显服务器：只运行它能应答的测试";
+        BenchReport => "Also write a report with plots (.html, .svg), or the JSON document (.json)",
+            "另外写出带图表的报告（.html、.svg）或 JSON 文档（.json）";
+        BenchNoData => "Send nothing: run only connect and idle, which any service can take", "不发送数据：只运行任何服务都能承受的 connect 和 idle";
+        BenchListen => "Where to listen; port 0 takes any free one [default: 127.0.0.1:0]", "监听的地址；端口 0 表示任意空闲端口 [默认：127.0.0.1:0]";
         Config => "The configuration file", "配置文件";
         TokenName => "What to call it: at most 31 letters, digits and the signs - _ .", "令牌名称：最多 31 个字符，可用字母、数字和 - _ .";
         TokenPorts => "Public ports that its clients may serve; can be repeated [default: all of the server]",
@@ -181,6 +201,18 @@ catalogue! {
   portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
   portwright tunnel token list --config config.yaml
   portwright tunnel token revoke home --config config.yaml";
+        BenchExamples => "  portwright bench serve --listen 127.0.0.1:9000  a target, for the far side of what is tested
+  portwright bench 127.0.0.1:8000 --direct 127.0.0.1:9000  through a tunnel, and how that compares
+  portwright bench 127.0.0.1:7 --echo --test ping-pong,connect  any echo server",
+            "  portwright bench serve --listen 127.0.0.1:9000  启动目标，放在被测对象的另一端
+  portwright bench 127.0.0.1:8000 --direct 127.0.0.1:9000  经过隧道测试，并与直连比较
+  portwright bench 127.0.0.1:7 --echo --test ping-pong,connect  任意回显服务器";
+        BenchServeExamples => "  portwright bench serve                          on any free port, which is printed
+  portwright bench serve --listen 0.0.0.0:9000    for other machines
+  portwright bench serve --json                   print the address as JSON",
+            "  portwright bench serve                          使用任意空闲端口并打印地址
+  portwright bench serve --listen 0.0.0.0:9000    供其他机器使用
+  portwright bench serve --json                   以 JSON 打印地址";
         TunnelServerExamples => "  portwright tunnel server --config config.yaml   run in the foreground
   portwright tunnel server --config config.yaml --env-file .env
   portwright tunnel server --config config.yaml -v  say more",

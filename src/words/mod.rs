@@ -6,6 +6,7 @@
 
 mod macros;
 
+pub mod bench;
 pub mod cli;
 pub mod deploy;
 pub mod disk;
@@ -69,6 +70,8 @@ macro_rules! message {
 }
 
 message! {
+    /// Words of the load test.
+    Bench(bench::BenchWords),
     /// Words of the command line.
     Cli(cli::CliWords),
     /// Words of the stages of a deployment.

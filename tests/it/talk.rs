@@ -5,7 +5,19 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// The verbs that a person sees, as they are typed.
-const VERBS: [&str; 9] = ["quick-start", "check", "scan", "undo", "status", "logs", "down", "tunnel", "tunnel server"];
+const VERBS: [&str; 11] = [
+    "quick-start",
+    "check",
+    "scan",
+    "undo",
+    "status",
+    "logs",
+    "down",
+    "tunnel",
+    "tunnel server",
+    "bench",
+    "bench serve",
+];
 
 fn portwright() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portwright"));
@@ -51,6 +63,8 @@ fn the_flags_of_the_contract_are_all_there() {
         ("logs", "-f, --follow --tail --file --env-file --profile --instance"),
         ("down", "--yes -f, --file --env-file --profile --instance"),
         ("tunnel server", "--config --env-file"),
+        ("bench", "--test --connections --size --duration --rounds --direct --report --echo --no-data"),
+        ("bench serve", "--listen"),
     ];
     for (verb, flags) in flags {
         let page = text(&run(&format!("{verb} --help")).stdout);
