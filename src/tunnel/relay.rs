@@ -505,7 +505,7 @@ pub(crate) fn reset(stream: TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -519,8 +519,8 @@ mod tests {
     }
 
     fn terms(idle_ms: u64, linger_ms: u64) -> Terms {
-        let patience = Patience { idle: Duration::from_millis(idle_ms), linger: Duration::from_millis(linger_ms) };
-        Terms { patience, throttles: None }
+        let patience = Patience { idle: Some(Duration::from_millis(idle_ms)), linger: Duration::from_millis(linger_ms) };
+        Terms { patience, throttles: None, traffic: Traffic::default() }
     }
 
     fn run(test: impl Future<Output = ()>) {
@@ -531,7 +531,7 @@ mod tests {
     fn a_pair_that_is_silent_for_too_long_is_reset_on_both_sides() {
         run(async {
             let ((mut visitor, outer), (inner, mut target)) = (pair().await, pair().await);
-            let end = join(outer, inner, &terms(150, 60_000), std::future::pending()).await;
+            let end = join(outer, inner.into(), Left::BOTH, Up::Far, &terms(150, 60_000), std::future::pending()).await;
             assert_eq!(end, End::Silent);
             for side in [&mut visitor, &mut target] {
                 let error = side.read(&mut [0; 1]).await.expect_err("a reset");
@@ -546,7 +546,7 @@ mod tests {
             let ((mut visitor, outer), (inner, _target)) = (pair().await, pair().await);
             visitor.shutdown().await.expect("half-closed");
             let started = Instant::now();
-            let end = join(outer, inner, &terms(60_000, 100), std::future::pending()).await;
+            let end = join(outer, inner.into(), Left::BOTH, Up::Far, &terms(60_000, 100), std::future::pending()).await;
             assert_eq!(end, End::Silent);
             assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         });
@@ -565,7 +565,7 @@ mod tests {
                 }
                 drop((visitor, target));
             };
-            let (end, ()) = tokio::join!(join(outer, inner, &terms, std::future::pending()), talk);
+            let (end, ()) = tokio::join!(join(outer, inner.into(), Left::BOTH, Up::Far, &terms, std::future::pending()), talk);
             assert_eq!(end, End::Finished);
         });
     }
@@ -575,8 +575,10 @@ mod tests {
         run(async {
             let throttle = Throttle::new(100_000);
             let started = Instant::now();
-            tokio::join!(throttle.pay(10_000), throttle.pay(10_000), throttle.pay(10_000));
-            assert!(started.elapsed() >= Duration::from_millis(300));
+            let paid = [throttle.owe(10_000), throttle.owe(10_000), throttle.owe(10_000)];
+            assert!(paid[2] - started >= Duration::from_millis(300) && paid[0] < paid[1] && paid[1] < paid[2]);
+            assert!(!throttle.pay_at_once(1), "far ahead of its limit");
+            assert_eq!(throttle.piece(), 2000);
         });
     }
 }

@@ -40,11 +40,13 @@ impl Registry for Book {
         self.sessions.lock().unwrap().get(session).cloned()
     }
 
-    fn may_begin(&self, identity: &Identity) -> Result<(), Rejected> {
-        if self.taken.as_ref() == Some(&identity.name) {
-            return Err(Rejected { code: RejectCode::Connected, retry_after_s: 2, text: String::new() });
-        }
-        Ok(())
+    fn may_begin<'a>(
+        &'a self,
+        identity: &'a Identity,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Rejected>> + Send + 'a>> {
+        let taken = self.taken.as_ref() == Some(&identity.name);
+        let rejected = Rejected { code: RejectCode::Connected, retry_after_s: 2, text: String::new() };
+        Box::pin(std::future::ready(if taken { Err(rejected) } else { Ok(()) }))
     }
 }
 
