@@ -12,20 +12,21 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::config::MappingPorts;
-use super::visitors::{self, Entry};
+use super::datagrams;
 use super::forward::{Draining, Forwarder, OwnPorts, Pace, Route, this_machine};
 use super::policy::{Denial, Host, TargetPolicy};
-use super::proto::Proxy;
+use super::proto::Kind;
 use super::refusal::Refusal;
 use super::relay::{Patience, Terms, Throttle, Traffic};
-use super::request::{self, Wanted};
+use super::request::{self, TCP, Wanted};
 use super::sessions::{Running, Sessions};
 use super::store::{NewMapping, Store, StoredMapping};
+use super::visitors::{self, Entry};
 use super::yard::YardQueue;
 use crate::host::prepare_listener;
 use crate::model::Port;
@@ -73,6 +74,7 @@ pub(crate) struct Tunnel {
 enum Opened {
     Directly(TcpListener, Route),
     ThroughTunnel(TcpListener, Entry),
+    Datagrams(UdpSocket, Entry),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,7 @@ struct Live {
 }
 
 enum State {
+    /// Served; a port of TCP is one of [`OwnPorts`].
     Active(Forwarder),
     Failed(Refusal),
 }
@@ -97,6 +100,7 @@ pub(crate) struct Listed {
     id: i64,
     name: String,
     protocol: String,
+    proxy_protocol: String,
     client: String,
     source_port: Port,
     /// The target where it is an address; `null` for a name.
@@ -177,8 +181,10 @@ impl Mappings {
         }
         let count = {
             let live = self.0.live();
-            if live.contains_key(&port) {
-                return Err(Refusal::exists(port));
+            if let Some(Live { stored, .. }) = live.get(&port) {
+                let protocol = &stored.mapping.protocol;
+                let same = *protocol == wanted.row.protocol;
+                return Err(if same { Refusal::exists(port) } else { Refusal::exists_as(port, protocol.clone()) });
             }
             live.len()
         };
@@ -202,9 +208,11 @@ impl Mappings {
         if !stored && live.is_none() {
             return Err(Refusal::new(404, "mapping_not_found", TunnelWords::MappingNotFound { port }));
         }
-        if let Some(Live { state: State::Active(forwarder), .. }) = live {
+        if let Some(Live { state: State::Active(forwarder), stored }) = live {
             let draining = forwarder.stop().await;
-            self.0.own.remove(port);
+            if stored.mapping.protocol == TCP {
+                self.0.own.remove(port);
+            }
             self.spawn(async move {
                 let cut = draining.finish(sleep(REMOVAL_GRACE)).await;
                 tracing::info!(%port, cut, "visitors of the removed mapping are gone");
@@ -289,6 +297,7 @@ impl Inner {
             id: *id,
             name: mapping.name.clone(),
             protocol: mapping.protocol.clone(),
+            proxy_protocol: mapping.proxy_protocol.clone(),
             client: mapping.client.clone(),
             source_port: mapping.source_port,
             target_ip: matches!(host, Ok(Host::Address(_))).then(|| mapping.target_host.clone()),
@@ -353,19 +362,25 @@ impl Inner {
         {
             return Err(Refusal::target(denial, SocketAddr::new(address, row.target_port.get()).to_string()));
         }
-        let listener = self.bind(row.source_port).await?;
         let entry = Entry {
             port: row.source_port,
             client: row.client.clone(),
             host: wanted.host.to_string(),
             target_port: row.target_port,
-            proxy: Proxy::Off,
+            proxy: wanted.proxy,
             access: wanted.access.clone(),
             terms: Arc::new(terms(row)),
             accepts: Arc::clone(&self.accepts),
             trouble: Pace::default(),
         };
-        Ok(Opened::ThroughTunnel(listener, entry))
+        match wanted.kind {
+            Kind::Tcp => Ok(Opened::ThroughTunnel(self.bind(row.source_port).await?, entry)),
+            Kind::Udp => {
+                let address = SocketAddr::new(self.ports.listen, row.source_port.get());
+                let socket = UdpSocket::bind(address).await;
+                Ok(Opened::Datagrams(socket.map_err(|error| bind_refusal(&error, row.source_port))?, entry))
+            }
+        }
     }
 
     async fn bind(&self, port: Port) -> Result<TcpListener, Refusal> {
@@ -383,7 +398,13 @@ impl Inner {
                 let started = visitors::start(&tunnel.queue, listener, entry).await;
                 (port, started.map_err(|error| bind_refusal(&error, port))?)
             }
-            (Opened::ThroughTunnel(..), None) => return Err(Refusal::internal()),
+            (Opened::Datagrams(socket, entry), Some(tunnel)) => {
+                let port = entry.port;
+                let started = datagrams::start(&tunnel.queue, socket, entry).await;
+                // Direct mappings connect with TCP, which a port of UDP cannot lead back here.
+                return started.map_err(|error| bind_refusal(&error, port));
+            }
+            (Opened::ThroughTunnel(..) | Opened::Datagrams(..), None) => return Err(Refusal::internal()),
         };
         self.own.add(port);
         Ok(forwarder)

@@ -1,7 +1,7 @@
 //! The mappings on disk: one `SQLite` file, one thread that writes it, and a lock that keeps a second server out.
 //!
 //! WAL with `synchronous=FULL`: what was acknowledged survives a killed process and a lost machine. The table is the
-//! predecessor's with three columns more; its file is migrated in place after a copy was made.
+//! predecessor's with four columns more; its file is migrated in place after a copy was made.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -44,8 +44,11 @@ pub(crate) struct NewMapping {
     /// A JSON array of networks, as the predecessor keeps it.
     pub(crate) access_ips: String,
     pub(crate) name: String,
+    /// `tcp` or `udp`.
     pub(crate) protocol: String,
     pub(crate) client: String,
+    /// The PROXY header that the target gets: `v1`, `v2`, or empty for none.
+    pub(crate) proxy_protocol: String,
 }
 
 /// A mapping as stored.
@@ -204,7 +207,8 @@ const CREATE: &str = "CREATE TABLE mappings (
     created_at TEXT NOT NULL DEFAULT '',
     name TEXT NOT NULL DEFAULT '',
     protocol TEXT NOT NULL DEFAULT 'tcp',
-    client TEXT NOT NULL DEFAULT ''
+    client TEXT NOT NULL DEFAULT '',
+    proxy_protocol TEXT NOT NULL DEFAULT ''
 )";
 
 /// What recognises tokens; a name is free again when its token was revoked.
@@ -221,7 +225,7 @@ const CREATE_TOKENS: &str = "CREATE TABLE tokens (
 CREATE UNIQUE INDEX tokens_name ON tokens (name) WHERE revoked_at IS NULL";
 
 /// Columns that older tables lack, with what stands for them.
-const LATER_COLUMNS: [(&str, &str); 9] = [
+const LATER_COLUMNS: [(&str, &str); 10] = [
     ("target_host", "TEXT NOT NULL DEFAULT ''"),
     ("use_tunnel", "INTEGER NOT NULL DEFAULT 0"),
     ("bandwidth_limit", "INTEGER NOT NULL DEFAULT 0"),
@@ -231,6 +235,7 @@ const LATER_COLUMNS: [(&str, &str); 9] = [
     ("name", "TEXT NOT NULL DEFAULT ''"),
     ("protocol", "TEXT NOT NULL DEFAULT 'tcp'"),
     ("client", "TEXT NOT NULL DEFAULT ''"),
+    ("proxy_protocol", "TEXT NOT NULL DEFAULT ''"),
 ];
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -289,7 +294,7 @@ fn upgrade(connection: &mut Connection, old: bool) -> rusqlite::Result<()> {
 /// Columns as text or number whatever the predecessor declared them as; `NULL` becomes the default.
 const SELECT: &str = "SELECT id, source_port, ifnull(target_host, ''), target_port, ifnull(use_tunnel, 0) <> 0,
     max(ifnull(bandwidth_limit, 0), 0), ifnull(access_rule, ''), ifnull(access_ips, ''),
-    cast(ifnull(created_at, '') AS TEXT), name, protocol, client FROM mappings ORDER BY source_port";
+    cast(ifnull(created_at, '') AS TEXT), name, protocol, client, proxy_protocol FROM mappings ORDER BY source_port";
 
 fn rows(connection: &Connection) -> rusqlite::Result<Vec<StoredMapping>> {
     let mut statement = connection.prepare(SELECT)?;
@@ -325,6 +330,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMapping> {
             name: row.get(9)?,
             protocol: row.get(10)?,
             client: row.get(11)?,
+            proxy_protocol: row.get(12)?,
         },
     })
 }
@@ -344,8 +350,8 @@ fn perform(connection: &Connection, write: Write) {
 
 fn insert(connection: &Connection, mapping: NewMapping) -> rusqlite::Result<StoredMapping> {
     let sql = "INSERT INTO mappings (source_port, target_host, target_port, use_tunnel, bandwidth_limit, access_rule,
-        access_ips, name, protocol, client, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))";
+        access_ips, name, protocol, client, proxy_protocol, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))";
     let limit = i64::try_from(mapping.bandwidth_limit).unwrap_or(i64::MAX);
     connection.execute(
         sql,
@@ -360,6 +366,7 @@ fn insert(connection: &Connection, mapping: NewMapping) -> rusqlite::Result<Stor
             mapping.name,
             mapping.protocol,
             mapping.client,
+            mapping.proxy_protocol,
         ],
     )?;
     let id = connection.last_insert_rowid();
@@ -415,6 +422,7 @@ mod tests {
             name: "<img onerror>".to_owned(),
             protocol: "tcp".to_owned(),
             client: String::new(),
+            proxy_protocol: "v2".to_owned(),
         }
     }
 
@@ -468,6 +476,7 @@ mod tests {
         let (store, rows) = Store::open(&path).expect("migrated");
         assert_eq!(rows.len(), 1, "the row of port 0 is left alone");
         assert_eq!((rows[0].mapping.target_host.as_str(), rows[0].mapping.target_port), ("10.0.0.5", port(22)));
+        assert_eq!((rows[0].mapping.protocol.as_str(), rows[0].mapping.proxy_protocol.as_str()), ("tcp", ""));
         let copy = Connection::open(folder.path().join("mappings.db.before-v2.0")).expect("a copy");
         let kept: i64 = copy.query_row("SELECT count(target_ip) FROM mappings", [], |row| row.get(0)).expect("rows");
         assert_eq!(kept, 2);

@@ -106,9 +106,10 @@ impl Targets {
         let socket: Rc<OnceCell<UdpSocket>> = Rc::default();
         let early: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
         let (to, kept) = (Rc::clone(&socket), Rc::clone(&early));
+        let header = Rc::new(header(open.proxy, Kind::Udp, open.visitor, open.public));
+        let heading = Rc::clone(&header);
         let sink = move |bytes: &[u8]| match to.get() {
-            // A full socket drops datagrams, as the network does.
-            Some(socket) => drop(socket.try_send(bytes)),
+            Some(socket) => send(socket, &heading, bytes),
             None if kept.borrow().len() < EARLY_DATAGRAMS_MAX => kept.borrow_mut().push(bytes.to_vec()),
             None => {}
         };
@@ -124,10 +125,7 @@ impl Targets {
                 Ok(connected) => {
                     let socket = socket.get_or_init(|| connected);
                     link.accept(id);
-                    let header = header(open.proxy, Kind::Udp, open.visitor, open.public);
-                    for datagram in early.take() {
-                        drop(socket.try_send(&[&header[..], &datagram].concat()));
-                    }
+                    early.take().iter().for_each(|datagram| send(socket, &header, datagram));
                     answer(&link, &stream, socket).await;
                 }
                 Err(Reason::Cancelled) => {}
@@ -136,6 +134,12 @@ impl Targets {
             link.forget(id);
         });
     }
+}
+
+/// Sends a datagram to the target, with the header in front: datagrams get lost, so each has to say whose it is.
+fn send(socket: &UdpSocket, header: &[u8], bytes: &[u8]) {
+    // A full socket drops datagrams, as the network does.
+    let _ = if header.is_empty() { socket.try_send(bytes) } else { socket.try_send(&[header, bytes].concat()) };
 }
 
 /// Sends the target's datagrams back until the stream ends or nothing comes for long.

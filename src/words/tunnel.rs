@@ -56,13 +56,15 @@ catalogue! {
         InvalidField { field: &'static str, wanted: Wanting } => "`{field}` must be {wanted}", "`{field}` 无效，应为：{wanted}";
         BadJson { detail: String } => "the body cannot be understood: {detail}", "无法理解请求内容：{detail}";
         NotAnObject => "the body must be a JSON object", "请求内容必须是 JSON 对象";
-        UdpUnsupported => "only TCP can be forwarded", "只能转发 TCP";
+        UdpUnsupported => "a direct mapping forwards TCP alone; UDP goes through the tunnel, with `use_tunnel`: true", "直接映射只能转发 TCP；UDP 须经由隧道，请设 `use_tunnel` 为 true";
         PortForbidden { port: crate::model::Port } => "port {port} is on the server's blacklist", "端口 {port} 在服务器的黑名单中";
         PortOutOfRange { port: crate::model::Port, range: crate::model::PortRange } => "port {port} is outside the server's range {range}", "端口 {port} 不在服务器的范围 {range} 内";
         PortInUse { port: crate::model::Port } => "port {port} is in use on the server", "系统内端口 {port} 已被占用";
         PortPrivileged { port: crate::model::Port } => "the server may not open port {port}", "服务器无权打开端口 {port}";
         PortUnavailable { port: crate::model::Port, reason: String } => "the server cannot open port {port}: {reason}", "服务器无法打开端口 {port}：{reason}";
         MappingExists { port: crate::model::Port } => "port {port} already is a mapping", "已经存在端口 {port} 的映射";
+        MappingExistsAs { port: crate::model::Port, protocol: String } =>
+            "port {port} already is a mapping of {protocol}, and a port number is one mapping, whatever its protocol", "端口 {port} 已有 {protocol} 映射；一个端口号只能有一个映射，不论协议";
         MappingNotFound { port: crate::model::Port } => "port {port} is no mapping", "端口 {port} 没有映射";
         TooManyMappings { limit: usize } => "the server has its {limit} mappings", "映射数量已达上限 {limit}";
         NoClient => "no client is connected that may serve it", "没有可为其服务的客户端连接";
@@ -126,7 +128,10 @@ catalogue! {
         Format => "text or json", "text 或 json";
         OnlyTargetHost => "left out, since target_host is given", "省略，因为已给出 target_host";
         OnlySourcePort => "left out, since source_port is given", "省略，因为已给出 source_port";
-        Tcp => "tcp", "tcp";
+        TcpOrUdp => "tcp or udp", "tcp 或 udp";
+        ProxyVersion => "v1, v2 or empty", "v1、v2 或留空";
+        ProxyOfUdp => "v2 or empty, since version 1 knows no UDP", "v2 或留空，因为第 1 版不支持 UDP";
+        NoProxy => "left out, since the mapping does not go through the tunnel", "省略，因为该映射不经由隧道";
         Text => "a string", "字符串";
         ShortName => "at most 64 printable characters", "不超过 64 个可打印字符";
         Rule => "disabled, whitelist or blacklist", "disabled、whitelist 或 blacklist";
