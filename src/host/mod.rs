@@ -5,8 +5,8 @@
 
 mod attribute;
 mod identity;
-mod link;
 mod limits;
+mod link;
 mod probe;
 mod process;
 mod route;
@@ -36,8 +36,8 @@ pub use attribute::attribute;
 pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
-pub use link::{let_link_wait, watch_link};
 pub use limits::raise_open_files;
+pub use link::{let_link_wait, watch_link};
 pub use probe::probe;
 pub use process::{ProcessMark, detach, kill, terminate};
 pub use route::outward_address;

@@ -302,7 +302,9 @@ impl Client {
             Parting::Fault(fault) if fault.reason == GoAwayReason::DeadPeer => {
                 (ErrorKind::Missing, TunnelWords::LinkSilent { server })
             }
-            Parting::GoneAway(GoAwayReason::ShuttingDown) => (ErrorKind::Missing, TunnelWords::ServerStopped { server }),
+            Parting::GoneAway(GoAwayReason::ShuttingDown) => {
+                (ErrorKind::Missing, TunnelWords::ServerStopped { server })
+            }
             Parting::GoneAway(GoAwayReason::Revoked) => (ErrorKind::Refused, TunnelWords::TokenRevoked { server }),
             Parting::GoneAway(GoAwayReason::Replaced) => (ErrorKind::Busy, TunnelWords::ClientReplaced { server }),
             Parting::Broken(error) => {

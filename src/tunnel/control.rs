@@ -50,7 +50,8 @@ impl Registry for Control {
         identity: &'a Identity,
     ) -> Pin<Box<dyn Future<Output = Result<(), Rejected>> + Send + 'a>> {
         Box::pin(async {
-            let rejected = |code, text: &str| Err(Rejected { code, retry_after_s: RETRY_AFTER_S, text: text.to_owned() });
+            let rejected =
+                |code, text: &str| Err(Rejected { code, retry_after_s: RETRY_AFTER_S, text: text.to_owned() });
             if *self.stopping.borrow() {
                 return rejected(RejectCode::ShuttingDown, "the server is stopping");
             }
@@ -90,8 +91,7 @@ async fn receive(stream: TcpStream, peer: SocketAddr, permit: Permit, gate: Arc<
     match admitted {
         Admitted::Session { transport, identity, session, session_key, theirs, leftover } => {
             let pulse = Arc::default();
-            let running =
-                Running { session, identity, key: session_key, peer, since: SystemTime::now(), pulse };
+            let running = Running { session, identity, key: session_key, peer, since: SystemTime::now(), pulse };
             control.begin(transport, running, theirs, leftover).await;
         }
         Admitted::Data { transport, session, stream, leftover } => {

@@ -13,11 +13,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, interval};
 
-use super::visitors::Entry;
 use super::forward::{Forwarder, Phase, VISITORS_MAX, reached};
 use super::link::Link;
 use super::proto::{Kind, Open, Proxy, Reason};
 use super::stream::{Ending, Stream};
+use super::visitors::Entry;
 use super::yard::{Yard, YardQueue};
 
 /// The silence after which a visitor is forgotten. NATs forget UDP after 30 s to some minutes (RFC 4787 asks for two).

@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn without_an_entry_only_loopback_is_exposed() {
-        assert!(admits(&[], "", "127.0.0.1", 22) && admits(&[], "", "::1", 80) && admits(&[], "", "::ffff:127.0.0.9", 1));
+        assert!(
+            admits(&[], "", "127.0.0.1", 22) && admits(&[], "", "::1", 80) && admits(&[], "", "::ffff:127.0.0.9", 1)
+        );
         for address in ["10.0.0.1", "192.168.1.1", "8.8.8.8", "169.254.169.254", "0.0.0.0", "::"] {
             assert!(!admits(&[], "", address, 80), "{address}");
         }
@@ -104,7 +106,10 @@ mod tests {
     fn an_entry_opens_what_it_names_and_closes_the_rest() {
         assert!(admits(&["22"], "", "127.0.0.1", 22) && !admits(&["22"], "", "127.0.0.1", 23));
         assert!(admits(&["10.0.0.0/8:80"], "", "10.1.2.3", 80) && !admits(&["10.0.0.0/8:80"], "", "127.0.0.1", 80));
-        assert!(admits(&["db.lan:5000-5010"], "DB.lan", "10.0.0.9", 5005) && !admits(&["db.lan:5000"], "", "10.0.0.9", 5000));
+        assert!(
+            admits(&["db.lan:5000-5010"], "DB.lan", "10.0.0.9", 5005)
+                && !admits(&["db.lan:5000"], "", "10.0.0.9", 5000)
+        );
         assert!(admits(&["[fd00::1]:*"], "", "fd00::1", 9) && admits(&["1000-2000"], "", "127.0.0.1", 1500));
         for address in ["169.254.169.254", "::ffff:169.254.169.254", "0.0.0.0", "224.0.0.1", "64:ff9b::a9fe:a9fe"] {
             assert!(!admits(&["0.0.0.0/0:*", "::/0:*"], "", address, 80), "{address}");

@@ -81,14 +81,20 @@ impl Ferry {
         if self.silence.poll(cx, half_closed).is_ready() { Poll::Ready(Ending::Silent) } else { Poll::Pending }
     }
 
-    /// Once the data connection is there, says that the rest of our direction goes over it.
+    /// Once the data connection is there, says that the rest of our direction goes over it. The server moves first,
+    /// which tells the client that its connection was accepted.
     fn begin_move(&mut self) {
         if self.moving || self.stream.carrier.borrow().is_none() {
             return;
         }
+        let mut session = self.link.session.borrow_mut();
+        if !self.outbound_over && !session.may_move(self.stream.id) {
+            return;
+        }
         self.moving = true;
         if !self.outbound_over {
-            self.link.session.borrow_mut().moved(self.stream.id);
+            session.moved(self.stream.id);
+            drop(session);
             self.link.wake_pump();
         }
     }

@@ -256,11 +256,6 @@ impl Link {
         self.wake_pump();
     }
 
-    /// Returns why the peer said that it ends the session.
-    pub(crate) fn gone_away(&self) -> Option<GoAwayReason> {
-        self.gone_away.get()
-    }
-
     /// Returns how many streams there are, lifted ones included.
     pub(crate) fn streams(&self) -> usize {
         self.streams.borrow().len()
@@ -299,7 +294,7 @@ impl Link {
     fn react(self: &Rc<Self>, event: Event<'_>) {
         match event {
             Event::Data { id, bytes } => self.deliver(id, bytes),
-            Event::Sendable { id } => self.with(id, |stream| stream.wake()),
+            Event::Sendable { id } => self.with(id, Stream::wake),
             Event::SessionSendable => self.feed_hungry(),
             Event::Finish { id } => self.inbound(id, Inbound::Finishing),
             Event::Moved { id } => self.inbound(id, Inbound::Moved),

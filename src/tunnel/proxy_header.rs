@@ -72,9 +72,7 @@ mod tests {
 
     #[test]
     fn version_1_is_the_line_of_the_specification() {
-        let line = |visitor, public| {
-            String::from_utf8(header(Proxy::V1, Kind::Tcp, visitor, public)).expect("text")
-        };
+        let line = |visitor, public| String::from_utf8(header(Proxy::V1, Kind::Tcp, visitor, public)).expect("text");
         assert_eq!(
             line(address("255.255.255.255:65535"), address("192.168.0.11:443")),
             "PROXY TCP4 255.255.255.255 192.168.0.11 65535 443\r\n"
@@ -91,12 +89,7 @@ mod tests {
     #[test]
     fn version_2_has_the_bytes_of_the_specification() {
         let made = header(Proxy::V2, Kind::Tcp, address("127.0.0.1:4660"), address("10.1.2.3:80"));
-        let wanted = [
-            &SIGNATURE[..],
-            &[0x21, 0x11, 0, 12],
-            &[127, 0, 0, 1, 10, 1, 2, 3],
-            &[0x12, 0x34, 0, 80],
-        ];
+        let wanted = [&SIGNATURE[..], &[0x21, 0x11, 0, 12], &[127, 0, 0, 1, 10, 1, 2, 3], &[0x12, 0x34, 0, 80]];
         assert_eq!(made, wanted.concat());
         let made = header(Proxy::V2, Kind::Udp, address("[::1]:1"), address("[::2]:2"));
         assert_eq!((&made[12..16], made.len()), (&[0x21, 0x22, 0, 36][..], 16 + 36));

@@ -445,16 +445,13 @@ impl Way {
         let most = self.toll.piece(CHUNK);
         if let (Lane::Spliced(slot), Some(tcp)) = (&mut self.lane, from.plain()) {
             ready!(tcp.poll_read_ready(cx)?);
-            let pipe = match slot {
-                Some(pipe) => pipe,
-                None => match take_pipe() {
-                    Ok(pipe) => slot.insert(pipe),
-                    // Out of descriptors, or no such pipes here: the bytes take the long way.
-                    Err(_) => {
-                        self.lane = Lane::Copied(BytesMut::new());
-                        return self.pull(cx, from);
-                    }
-                },
+            if slot.is_none() {
+                *slot = take_pipe().ok();
+            }
+            let Some(pipe) = slot else {
+                // Out of descriptors, or no such pipes here: the bytes take the long way.
+                self.lane = Lane::Copied(BytesMut::new());
+                return self.pull(cx, from);
             };
             loop {
                 match pipe.fill(tcp, most) {
@@ -561,7 +558,8 @@ mod tests {
     }
 
     fn terms(idle_ms: u64, linger_ms: u64) -> Terms {
-        let patience = Patience { idle: Some(Duration::from_millis(idle_ms)), linger: Duration::from_millis(linger_ms) };
+        let patience =
+            Patience { idle: Some(Duration::from_millis(idle_ms)), linger: Duration::from_millis(linger_ms) };
         Terms { patience, throttles: None, traffic: Traffic::default() }
     }
 
@@ -607,7 +605,8 @@ mod tests {
                 }
                 drop((visitor, target));
             };
-            let (end, ()) = tokio::join!(join(outer, inner.into(), Left::BOTH, Up::Far, &terms, std::future::pending()), talk);
+            let (end, ()) =
+                tokio::join!(join(outer, inner.into(), Left::BOTH, Up::Far, &terms, std::future::pending()), talk);
             assert_eq!(end, End::Finished);
         });
     }

@@ -16,8 +16,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
-use super::files::{read_secret, read_text};
 use super::control::{self, Control};
+use super::files::{read_secret, read_text};
 use super::handshake::Gate;
 use super::issuing::{self, Sources};
 use super::mappings::{Mappings, Tunnel};
@@ -122,12 +122,16 @@ impl Server {
         let api = tokio::spawn(self.api.stop());
         if let Some(door) = &self.door {
             door.stop.send_replace(true);
-            door.queue.run(|yard| yard.sessions().iter().for_each(|(_, link)| link.go_away(GoAwayReason::ShuttingDown))).await;
+            door.queue
+                .run(|yard| yard.sessions().iter().for_each(|(_, link)| link.go_away(GoAwayReason::ShuttingDown)))
+                .await;
         }
         let cut = self.mappings.close(Instant::now() + grace, now).await;
         if let Some(door) = self.door {
             door.task.abort();
-            door.queue.run(|yard| yard.sessions().iter().for_each(|(_, link)| link.cut(GoAwayReason::ShuttingDown))).await;
+            door.queue
+                .run(|yard| yard.sessions().iter().for_each(|(_, link)| link.cut(GoAwayReason::ShuttingDown)))
+                .await;
             door.queue.rest().await;
         }
         // What is still asked after that is answered by a closed connection.

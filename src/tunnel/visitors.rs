@@ -169,7 +169,9 @@ impl Crowd {
     /// Ends all of them and returns how many they were.
     fn stop(&self, ending: Ending) -> usize {
         let streams: Vec<_> = self.streams.borrow().values().cloned().collect();
-        streams.iter().for_each(|stream| stream.stop(ending));
+        for stream in &streams {
+            stream.stop(ending);
+        }
         streams.len()
     }
 

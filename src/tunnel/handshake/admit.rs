@@ -77,7 +77,10 @@ pub(crate) trait Registry: Send + Sync {
     fn session_key(&self, session: &SessionId) -> Option<SessionKey>;
     /// Tells whether a client that has proven itself may begin a session now; where one of that name runs, only after
     /// that was asked whether it is still there.
-    fn may_begin<'a>(&'a self, identity: &'a Identity) -> Pin<Box<dyn Future<Output = Result<(), Rejected>> + Send + 'a>>;
+    fn may_begin<'a>(
+        &'a self,
+        identity: &'a Identity,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Rejected>> + Send + 'a>>;
 }
 
 /// The door of a server.

@@ -10,10 +10,10 @@ mod greet;
 mod transport;
 mod wire;
 
-pub(crate) use admission::{Admission, Permit, Tally};
-pub(crate) use admit::{Admitted, Deadlines, Denied, Gate, Identity, Registry, TokenRow, admit};
-pub(crate) use dial::{DIAL_DEADLINE, DialFault, connect};
-pub(crate) use greet::{Credentials, GREET_DEADLINE, GreetFault, Greeted, greet, join};
+pub(crate) use admission::Permit;
+pub(crate) use admit::{Admitted, Gate, Identity, Registry, TokenRow, admit};
+pub(crate) use dial::{DIAL_DEADLINE, connect};
+pub(crate) use greet::{Credentials, GREET_DEADLINE, Greeted, greet, join};
 pub(crate) use transport::Transport;
 
 /// The name of a session on the wire, drawn by the server.

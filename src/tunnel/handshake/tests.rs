@@ -11,6 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::admit::{Deadlines, Denied};
+use super::dial::DialFault;
+use super::greet::GreetFault;
 use super::*;
 use crate::error::ErrorKind;
 use crate::tunnel::address::ServerAddress;
