@@ -16,7 +16,7 @@ mod handshake;
 mod health;
 mod mappings;
 pub mod policy;
-#[expect(dead_code, reason = "used by the data plane")]
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the data plane"))]
 pub(crate) mod proto;
 mod refusal;
 mod relay;
