@@ -201,19 +201,10 @@ pub fn legacy(input: &[u8]) {
     let mut inbox = BytesMut::new();
     while !script.0.is_empty() {
         let what = script.byte();
-        match what {
-            0..0x40 => inbox.extend_from_slice(script.take(usize::from(what) + 1)),
-            _ => {
-                let id = script.stream();
-                match what % 8 {
-                    0 => drop(it.open(22, "fuzz")),
-                    1 => it.accept(id),
-                    2 => it.refuse(id),
-                    3 => it.close(id),
-                    4 if it.sendable(id) > 0 => it.send(id, b"fuzz"),
-                    _ => now += Duration::from_millis(u64::from(script.byte()) * 100),
-                }
-            }
+        if what < 0x40 {
+            inbox.extend_from_slice(script.take(usize::from(what) + 1));
+        } else {
+            act_legacy(&mut it, &mut script, what, &mut now);
         }
         let fed = if it.deadline() <= now { it.on_deadline(now) } else { Ok(()) }
             .and_then(|()| feed_legacy(&mut it, &mut inbox, now));
@@ -223,6 +214,18 @@ pub fn legacy(input: &[u8]) {
         }
     }
     assert_frames(it.out());
+}
+
+fn act_legacy(it: &mut Legacy, script: &mut Script<'_>, what: u8, now: &mut Instant) {
+    let id = script.stream();
+    match what % 8 {
+        0 => drop(it.open(22, "fuzz")),
+        1 => it.accept(id),
+        2 => it.refuse(id),
+        3 => it.close(id),
+        4 if it.sendable(id) > 0 => it.send(id, b"fuzz"),
+        _ => *now += Duration::from_millis(u64::from(script.byte()) * 100),
+    }
 }
 
 fn feed_legacy(it: &mut Legacy, inbox: &mut BytesMut, now: Instant) -> Result<(), Fault> {
@@ -241,10 +244,12 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    type Target = (&'static str, fn(&[u8]));
+
     #[test]
     fn every_input_of_the_corpora_is_survived() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
-        let targets: [(&str, fn(&[u8])); 4] =
+        let targets: [Target; 4] =
             [("frame", super::frame), ("hello", super::hello), ("session", super::session), ("legacy", super::legacy)];
         for (name, drive) in targets {
             let mut inputs = 0;

@@ -21,6 +21,9 @@ pub(crate) const CONTROL_BYTES_MAX: u32 = 512;
 /// The least frame limit that a session runs on, in bytes: every control frame fits.
 pub(crate) const FRAME_BYTES_MIN: u32 = 1_024;
 
+/// Room for streams that is kept when none is open, in streams; what a rush needed beyond it goes back.
+pub(crate) const IDLE_STREAMS: usize = 1_024;
+
 /// The longest text of `GoAway`, in bytes: a line of a log.
 pub(crate) const TEXT_BYTES_MAX: usize = 256;
 
@@ -28,7 +31,7 @@ pub(crate) const TEXT_BYTES_MAX: usize = 256;
 pub(crate) const HOST_BYTES_MAX: usize = 255;
 
 /// No stream has this id or a higher one: the session drains before ids run out, with room for what is in flight.
-pub(crate) const STREAM_ID_END: u32 = u32::MAX - (1 << 16);
+pub(crate) const STREAM_ID_END: u32 = u32::MAX - (1 << 16) + 1;
 
 /// Silence of the peer after which it is asked whether it is there.
 pub(crate) const PING_AFTER: Duration = Duration::from_secs(5);

@@ -14,7 +14,6 @@ mod session;
 mod stream;
 mod wire;
 
-pub(crate) use data::DataSlot;
 pub(crate) use event::{Event, Kind, Open, Proxy, Received, StreamId};
 pub(crate) use limits::Limits;
 pub(crate) use session::{OpenFault, Session};

@@ -19,8 +19,8 @@ use super::data::{Arriving, DataSlot, length, size};
 use super::flow::{SendCredit, Window};
 use super::frame::kind;
 use super::limits::{
-    DEAD_AFTER, Limits, PING_AFTER, PING_GAP, ROUND_TRIP_AGE, SENT_FRAME_BYTES_MAX, SLEPT_AFTER, STREAM_ID_END,
-    STREAM_WINDOW_MAX, WAKE_GRACE,
+    DEAD_AFTER, IDLE_STREAMS, Limits, PING_AFTER, PING_GAP, ROUND_TRIP_AGE, SENT_FRAME_BYTES_MAX, SLEPT_AFTER,
+    STREAM_ID_END, STREAM_WINDOW_MAX, WAKE_GRACE,
 };
 use super::stream::{BrokenOff, IdMap, State, Stream};
 use super::wire::{self, STREAM_ID_LENGTH};
@@ -374,13 +374,22 @@ impl Session {
         let over = stream.state() == State::Closed;
         wire::put_stream(&mut self.out, kind, id);
         if over {
-            self.streams.remove(&id);
+            self.remove(id);
         }
+    }
+
+    /// Takes a stream out of the table.
+    fn remove(&mut self, id: u32) -> Option<Stream> {
+        let stream = self.streams.remove(&id);
+        if self.streams.is_empty() && self.streams.capacity() > IDLE_STREAMS {
+            self.streams = IdMap::default();
+        }
+        stream
     }
 
     /// Takes a stream out of the table and remembers what its peer may still send.
     fn break_off(&mut self, id: u32) {
-        let Some(stream) = self.streams.remove(&id) else { return };
+        let Some(stream) = self.remove(id) else { return };
         if !stream.theirs_over {
             self.broken_off.remember(id, stream.window.open());
         }

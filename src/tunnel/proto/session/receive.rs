@@ -182,7 +182,7 @@ impl Session {
         if self.answered(id)?.is_none() {
             return Ok(None);
         }
-        self.streams.remove(&id);
+        self.remove(id);
         if matches!(reason, Reason::TargetDenied | Reason::TooManyStreams) {
             self.count_waste();
         }
@@ -219,7 +219,7 @@ impl Session {
         stream.theirs_over = true;
         stream.theirs_moved = moved;
         if stream.state() == State::Closed {
-            self.streams.remove(&id);
+            self.remove(id);
         }
         let id = StreamId::new(id);
         Ok(Some(if moved { Event::Moved { id } } else { Event::Finish { id } }))
@@ -229,7 +229,7 @@ impl Session {
         let id = payload.stream()?;
         let reason = Reason::from_code(payload.u8()?)?;
         payload.end()?;
-        let Some(stream) = self.streams.remove(&id) else {
+        let Some(stream) = self.remove(id) else {
             self.crossed(id)?;
             return Ok(None);
         };

@@ -421,3 +421,31 @@ fn who_holds_half_of_the_session_does_not_keep_the_other_half() {
         pair.at_server();
     }
 }
+
+#[test]
+fn ten_thousand_streams_leave_nothing_behind() {
+    let mut pair = Pair::new(Limits::OURS);
+    let ids: Vec<_> = (0..10_000).map(|_| pair.server.open(&ssh()).unwrap()).collect();
+    pair.at_client();
+    for id in &ids {
+        pair.client.accept(*id);
+    }
+    pair.at_server();
+    for (at, id) in ids.iter().enumerate() {
+        match at % 3 {
+            0 => pair.server.reset(*id, Reason::PeerClosed),
+            1 => pair.client.reset(*id, Reason::PeerClosed),
+            _ => pair.server.finish(*id),
+        }
+    }
+    pair.at_client();
+    for id in &ids {
+        pair.client.finish(*id);
+    }
+    pair.at_server();
+    pair.at_client();
+    for session in [&pair.server, &pair.client] {
+        assert_eq!((session.streams(), session.streams.capacity()), (0, 0));
+        assert_eq!((session.window, session.credit.left()), (Window::new(32 << 20), 32 << 20));
+    }
+}
