@@ -34,4 +34,7 @@ mod talk;
 mod talk_terminal;
 #[cfg(test)]
 #[cfg(unix)]
+mod tunnel;
+#[cfg(test)]
+#[cfg(unix)]
 mod wizard;
