@@ -140,7 +140,7 @@ fn a_second_client_with_the_same_token_is_refused_while_the_first_lives() {
     let door = Proxy::start(tunnel.server.tunnel, 1);
     let mut second = tunnel.second_client(door.address);
     wait_until("a second try of the second client", PATIENCE, || door.accepted() >= 2);
-    wait_until("a word about why", PATIENCE, || second.process.log().contains("already connected"));
+    wait_until("a word about why", PATIENCE, || second.process.log().contains("connected already"));
     assert!(second.process.is_running(), "it waits for its turn");
     assert_eq!(tunnel.server.clients(), 1);
     neighbour.expect_undisturbed(Duration::from_secs(1));

@@ -206,7 +206,7 @@ fn a_small_message_arrives_under_a_full_download_of_its_own_connection(link: Lin
             (&stream).read_exact(&mut byte).expect("a message");
             heard.push(Instant::now());
         }
-        reset(stream);
+        stream.shutdown(Shutdown::Both).expect("closed for the sender, too");
         sending.join().expect("a sender that stops");
         heard
     });

@@ -265,3 +265,25 @@ impl V1Session {
         bytes
     }
 }
+
+mod tests {
+    use super::super::targets::{Target, content};
+    use super::{CLOSE, CONNECT_RESPONSE, V1Client, V1Server};
+    use std::time::Duration;
+
+    #[test]
+    fn the_two_peers_of_version_1_understand_each_other() {
+        let server = V1Server::start();
+        let client = V1Client::connect(server.address, Duration::from_millis(100));
+        let session = server.accept();
+        let echo = Target::echo();
+        session.open(5, echo.address.port(), None);
+        session.open(0, echo.address.port(), Some("127.0.0.1"));
+        assert_eq!(session.next(), (CONNECT_RESPONSE, vec![0; 5]), "the short form is not read");
+        session.data(0, &content(1, 100_000));
+        assert!(session.read(0, 100_000) == content(1, 100_000));
+        session.send(CLOSE, &[0; 4]);
+        assert_eq!(session.next(), (CLOSE, vec![0; 4]));
+        assert!(!client.is_over());
+    }
+}
