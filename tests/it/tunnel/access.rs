@@ -56,7 +56,7 @@ fn a_client_dials_loopback_alone_unless_told_otherwise_and_then_that_alone() {
     expect_reset(&mut visit(tunnel.map(address)));
     assert!(listener.accept().is_err(), "nobody dialled");
     assert!(is_served(tunnel.map(echo.address)));
-    wait_until("a word about it", PATIENCE, || tunnel.client.process.log().contains(&address.to_string()));
+    wait_until("a word about it", PATIENCE, || tunnel.client.process.log().contains(&address.ip().to_string()));
 
     let tunnel = Tunnel::exposing(Link::Tls, &["--expose", &address.to_string()]);
     let mut visitor = visit(tunnel.map(address));

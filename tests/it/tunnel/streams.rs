@@ -1,7 +1,7 @@
 //! One connection through the tunnel behaves as a TCP connection does: order, ends, resets, silence.
 
 use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -26,6 +26,7 @@ over_every_link!(
     a_reset_of_the_visitor_is_a_reset_for_the_target,
     a_download_that_the_target_breaks_off_never_looks_complete,
     an_upload_that_the_visitor_breaks_off_never_looks_complete,
+    a_reset_is_passed_on_although_nothing_moves_any_more,
     a_late_reader_gets_all_that_a_target_sent_before_it_closed,
     a_target_gets_all_of_an_upload_whose_visitor_closed_at_once,
     closed_connections_leave_nothing_at_the_target,
@@ -130,6 +131,43 @@ fn an_upload_that_the_visitor_breaks_off_never_looks_complete(link: Link) {
     visitor.read_exact(&mut [0]).expect("a sign");
     reset(visitor);
     assert!(is_reset(&receiving.join().expect("the target")));
+}
+
+/// Sends until nothing has been taken for a moment.
+fn stuff(stream: &mut TcpStream) {
+    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a deadline");
+    let piece = vec![b'.'; 64 * 1024];
+    while stream.write(&piece).is_ok() {}
+}
+
+/// Waits until the other side has broken off, without reading what came before.
+#[track_caller]
+fn expect_broken(stream: &TcpStream) {
+    wait_until("a reset behind everything that nobody reads", Duration::from_secs(5), || {
+        stream.take_error().expect("an option").is_some()
+    });
+}
+
+fn a_reset_is_passed_on_although_nothing_moves_any_more(link: Link) {
+    let tunnel = Tunnel::start(link);
+    let (address, unread) = Target::once(|mut stream| {
+        stream.write_all(b"!").expect("a sign");
+        stream
+    });
+    let mut visitor = visit(tunnel.map(address));
+    visitor.read_exact(&mut [0]).expect("a sign");
+    let target = unread.join().expect("the target");
+    stuff(&mut visitor);
+    reset(visitor);
+    expect_broken(&target);
+
+    let (address, unread) = Target::once(|mut stream| {
+        stuff(&mut stream);
+        reset(stream);
+    });
+    let visitor = visit(tunnel.map(address));
+    unread.join().expect("the target");
+    expect_broken(&visitor);
 }
 
 fn a_late_reader_gets_all_that_a_target_sent_before_it_closed(link: Link) {
