@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::running::{Client, Link, PATIENCE, Tunnel, wait_until};
-use super::targets::{Target, expect_echo, expect_reset, is_served, read_all, send_all, visit, visit_from};
+use super::targets::{
+    Target, expect_echo, expect_reset, expect_turned_away, is_served, read_all, send_all, visit, visit_from,
+};
 
 over_both_links!(
     a_visitor_outside_the_list_is_reset_before_its_target_hears_of_it,
@@ -53,7 +55,7 @@ fn a_client_dials_loopback_alone_unless_told_otherwise_and_then_that_alone() {
     let echo = Target::echo();
 
     let tunnel = Tunnel::start(Link::Tls);
-    expect_reset(&mut visit(tunnel.map(address)));
+    expect_turned_away(tunnel.map(address));
     assert!(listener.accept().is_err(), "nobody dialled");
     assert!(is_served(tunnel.map(echo.address)));
     wait_until("a word about it", PATIENCE, || tunnel.client.process.log().contains(&address.ip().to_string()));
@@ -63,7 +65,7 @@ fn a_client_dials_loopback_alone_unless_told_otherwise_and_then_that_alone() {
     wait_until("the visitor", PATIENCE, || listener.accept().is_ok());
     visitor.write_all(b"hello").expect("words are taken");
     let inner = tunnel.map(echo.address);
-    expect_reset(&mut visit(inner));
+    expect_turned_away(inner);
     assert_eq!(echo.accepted(), 1, "once, before; not by a client that exposes something else");
 }
 
@@ -73,11 +75,11 @@ fn one_exposed_port_is_all_that_a_client_dials() {
     let port = open.address.port().to_string();
     let tunnel = Tunnel::exposing(Link::Tls, &["--expose", &port]);
     assert!(is_served(tunnel.map(open.address)));
-    expect_reset(&mut visit(tunnel.map(closed.address)));
+    expect_turned_away(tunnel.map(closed.address));
     let network = format!("127.0.0.0/8:{port}");
     let tunnel = Tunnel::exposing(Link::Tls, &["--expose", &network]);
     assert!(is_served(tunnel.map(open.address)));
-    expect_reset(&mut visit(tunnel.map(closed.address)));
+    expect_turned_away(tunnel.map(closed.address));
     let denied = SocketAddr::from(([169, 254, 169, 254], 80));
     let (status, answer) = tunnel.server.post(
         "create",
@@ -94,19 +96,19 @@ fn a_mapping_of_one_client_never_reaches_another() {
     let tunnel = Tunnel::start(Link::Tls);
     let echo = Target::echo();
     let public = tunnel.server.map_with(echo.address, &json!({ "client": "cabin" }));
-    expect_reset(&mut visit(public));
+    expect_turned_away(public);
     assert_eq!(echo.accepted(), 0, "the other client was not asked");
 
     let cabin = tunnel.server.token("cabin", &[]);
     let cabin = Client::start(None, &[], &["--join", &cabin.join_code, "--expose", "1"]);
     tunnel.server.wait_for_clients(2, PATIENCE);
-    expect_reset(&mut visit(public));
+    expect_turned_away(public);
     assert_eq!(echo.accepted(), 0, "its own client exposes something else");
     let own = tunnel.server.map_with(echo.address, &json!({ "client": "home" }));
     assert!(is_served(own));
     drop(cabin);
     tunnel.server.wait_for_clients(1, Duration::from_secs(5));
-    expect_reset(&mut visit(public));
+    expect_turned_away(public);
     assert_eq!(echo.accepted(), 1);
 }
 

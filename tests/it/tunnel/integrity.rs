@@ -87,6 +87,8 @@ enum Outcome {
 async fn exchange(address: SocketAddr, seed: u64, up: usize, down: usize) -> Outcome {
     let mut stream = match TcpStream::connect(address).await {
         Ok(stream) => stream,
+        // Turned away before the connection was complete.
+        refused if is_reset(&refused) => return Outcome::Reset,
         Err(error) => return Outcome::Wrong(format!("no connection: {error}")),
     };
     let (mut reads, mut writes) = stream.split();

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::running::{Client, Laid, Link, PATIENCE, Server, ServerPlan, health, lasts, wait_until};
-use super::targets::{Neighbour, Target, content, expect_echo, expect_reset, is_served, read_all, visit};
+use super::targets::{Neighbour, Target, content, expect_echo, expect_turned_away, is_served, read_all, visit};
 use super::v1_peer::{CLOSE, CONNECT_REQUEST, CONNECT_RESPONSE, KEEP_ALIVE, V1Client, V1Server, frame};
 
 /// Soon enough for a test; the real one waits fifteen seconds.
@@ -49,7 +49,7 @@ fn a_version_1_client_serves_visitors_byte_for_byte(link: Link) {
     let source = Target::source(2, 1_000_000);
     assert!(read_all(&mut visit(server.map(source.address))) == content(2, 1_000_000), "all, and then the end");
     let closed = server.map(super::running::loopback(super::running::fresh_port()));
-    expect_reset(&mut visit(closed));
+    expect_turned_away(closed);
     let before = client.count(KEEP_ALIVE);
     wait_until("answers to keep-alives", PATIENCE, || client.count(KEEP_ALIVE) > before + 1);
     thread::scope(|scope| {
@@ -60,7 +60,7 @@ fn a_version_1_client_serves_visitors_byte_for_byte(link: Link) {
     assert!(!client.is_over());
     drop(client);
     server.wait_for_clients(0, Duration::from_secs(5));
-    expect_reset(&mut visit(public));
+    expect_turned_away(public);
 }
 
 fn version_1_clients_come_one_at_a_time(link: Link) {
@@ -89,7 +89,7 @@ fn strangers_are_never_taken_for_a_version_1_client(link: Link) {
         stranger.write_all(words).expect("words are taken");
         lasts(Duration::from_millis(100));
         assert_eq!(server.clients(), 0, "{words:?}");
-        expect_reset(&mut visit(public));
+        expect_turned_away(public);
         stranger.set_read_timeout(Some(Duration::from_millis(50))).expect("a deadline");
         let mut heard = [0; 100];
         if let Ok(bytes) = stranger.read(&mut heard) {

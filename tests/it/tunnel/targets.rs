@@ -179,6 +179,15 @@ pub(super) fn expect_reset(stream: &mut TcpStream) -> usize {
     received.len()
 }
 
+/// Visits, and fails unless the visit is reset before anything was received. The reset may be faster than the connection.
+#[track_caller]
+pub(super) fn expect_turned_away(address: SocketAddr) {
+    match TcpStream::connect(address) {
+        Ok(stream) => assert_eq!(expect_reset(&mut patient(stream)), 0),
+        refused => assert!(is_reset(&refused), "{refused:?}"),
+    }
+}
+
 /// Says something and hears it back; the target echoes.
 #[track_caller]
 pub(super) fn expect_echo(stream: &mut TcpStream) {
