@@ -12,12 +12,14 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::disk::create_once;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Port;
+use crate::words::trust::TrustWords;
 use crate::words::tunnel::TunnelWords;
 
 /// The schema that this program writes, as `user_version`.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// Writes that may wait for the thread; the API's own limits keep far below it.
 const QUEUE: usize = 64;
@@ -84,11 +86,9 @@ impl Store {
     /// [`ErrorKind::Missing`]; one written by a later version is [`ErrorKind::Refused`].
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<StoredMapping>)> {
         let place = || TunnelWords::InDatabase { path: path.to_path_buf() };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| cannot_open(&error).context(place()))?;
-        }
+        make_folder(path).map_err(|error| error.context(place()))?;
         let lock = lock(path).map_err(|error| error.context(place()))?;
-        let mut connection = connect(path).map_err(|error| explain(&error, path).context(place()))?;
+        let mut connection = connect(path).map_err(|error| error.context(place()))?;
         migrate(&mut connection, path).map_err(|error| error.context(place()))?;
         let rows = rows(&connection).map_err(|error| explain(&error, path).context(place()))?;
         let (writes, mut queue) = mpsc::channel(QUEUE);
@@ -120,6 +120,24 @@ impl Store {
     }
 }
 
+/// Opens the database beside a server that may be running on it. Only where none runs, the file is made or brought up
+/// to date; one that runs with an earlier version is [`ErrorKind::Busy`].
+pub(crate) fn open_beside(path: &Path) -> Result<Connection> {
+    let open = || {
+        make_folder(path)?;
+        let mut connection = connect(path)?;
+        if version(&connection).map_err(|error| explain(&error, path))? != SCHEMA {
+            let _lock = lock(path).map_err(|error| match error.kind() {
+                ErrorKind::Busy => Error::new(ErrorKind::Busy, TrustWords::ServerOlder).hint(TrustWords::RestartServer),
+                _ => error,
+            })?;
+            migrate(&mut connection, path)?;
+        }
+        Ok(connection)
+    };
+    open().map_err(|error: Error| error.context(TunnelWords::InDatabase { path: path.to_path_buf() }))
+}
+
 /// A file name beside the database: `mappings.db` → `mappings.db.lock`.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -140,7 +158,21 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+fn make_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or(Ok(()), fs::create_dir_all).map_err(|error| cannot_open(&error))
+}
+
+/// Opens the file, and makes it first where there is none: for its owner alone, because it holds what recognises
+/// tokens. `SQLite` gives the files beside it the same mode.
+fn connect(path: &Path) -> Result<Connection> {
+    if matches!(path.try_exists(), Ok(false)) {
+        create_once(path, b"", true)?;
+    }
+    prepared(path).map_err(|error| explain(&error, path))
+}
+
+fn prepared(path: &Path) -> rusqlite::Result<Connection> {
     // Without SQLITE_OPEN_URI, so that a file may be called `file:x?mode=memory`.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -175,6 +207,19 @@ const CREATE: &str = "CREATE TABLE mappings (
     client TEXT NOT NULL DEFAULT ''
 )";
 
+/// What recognises tokens; a name is free again when its token was revoked.
+const CREATE_TOKENS: &str = "CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    stored_key BLOB NOT NULL,
+    server_key BLOB NOT NULL,
+    ports TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    revoked_at TEXT,
+    last_seen_at TEXT
+);
+CREATE UNIQUE INDEX tokens_name ON tokens (name) WHERE revoked_at IS NULL";
+
 /// Columns that older tables lack, with what stands for them.
 const LATER_COLUMNS: [(&str, &str); 9] = [
     ("target_host", "TEXT NOT NULL DEFAULT ''"),
@@ -188,9 +233,13 @@ const LATER_COLUMNS: [(&str, &str); 9] = [
     ("client", "TEXT NOT NULL DEFAULT ''"),
 ];
 
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
 fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let explained = |error: rusqlite::Error| explain(&error, path);
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(explained)?;
+    let version = version(connection).map_err(explained)?;
     if version > SCHEMA {
         return Err(Error::new(ErrorKind::Refused, TunnelWords::DatabaseNewer).hint(TunnelWords::NewerProgram));
     }
@@ -204,8 +253,9 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
             .map(|number| beside(path, &format!(".before-v{SCHEMA}.{number}")))
             .find(|copy| !copy.exists())
             .ok_or_else(|| Error::new(ErrorKind::Missing, TunnelWords::TooManyCopies))?;
+        create_once(&copy, b"", true)?;
         connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(explained)?;
-        tracing::info!(copy = %copy.display(), "migrating a database of the predecessor");
+        tracing::info!(copy = %copy.display(), from = version, "bringing the database up to date");
     }
     upgrade(connection, old).map_err(explained)
 }
@@ -231,6 +281,7 @@ fn upgrade(connection: &mut Connection, old: bool) -> rusqlite::Result<()> {
     } else {
         transaction.execute_batch(CREATE)?;
     }
+    transaction.execute_batch(CREATE_TOKENS)?;
     transaction.execute_batch(&format!("PRAGMA user_version = {SCHEMA}"))?;
     transaction.commit()
 }
@@ -330,7 +381,7 @@ fn cannot_open(error: &io::Error) -> Error {
         .hint(TunnelWords::CheckDatabaseAccess)
 }
 
-fn explain(error: &rusqlite::Error, path: &Path) -> Error {
+pub(super) fn explain(error: &rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             Error::new(ErrorKind::Missing, TunnelWords::DatabaseDamaged)
@@ -417,12 +468,33 @@ mod tests {
         let (store, rows) = Store::open(&path).expect("migrated");
         assert_eq!(rows.len(), 1, "the row of port 0 is left alone");
         assert_eq!((rows[0].mapping.target_host.as_str(), rows[0].mapping.target_port), ("10.0.0.5", port(22)));
-        let copy = Connection::open(folder.path().join("mappings.db.before-v1.0")).expect("a copy");
+        let copy = Connection::open(folder.path().join("mappings.db.before-v2.0")).expect("a copy");
         let kept: i64 = copy.query_row("SELECT count(target_ip) FROM mappings", [], |row| row.get(0)).expect("rows");
         assert_eq!(kept, 2);
         block_on(store.insert(mapping(10080))).expect("stored beside the old ones");
         drop(store);
         assert_eq!(reopen(&path).1.len(), 2);
+    }
+
+    #[test]
+    fn a_database_is_opened_beside_a_server_unless_that_is_an_older_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mappings.db");
+        open_beside(&path).expect("made where there is none");
+        let (store, _) = Store::open(&path).expect("not locked by the one beside");
+        open_beside(&path).expect("beside a server");
+        let connection = open_beside(&path).expect("beside a server");
+        connection.execute_batch("DROP TABLE tokens; PRAGMA user_version = 1").expect("as an older server leaves it");
+        let error = open_beside(&path).expect_err("an older server");
+        assert!(error.kind() == ErrorKind::Busy && error.way_out().is_some(), "{error}");
+        drop((store, connection));
+        let (store, _) = reopen(&path);
+        open_beside(&path).expect("brought up to date").execute_batch("SELECT id FROM tokens").expect("a table");
+        drop(store);
+        for name in ["mappings.db", "mappings.db.before-v2.0"] {
+            let metadata = fs::metadata(folder.path().join(name)).expect("a file");
+            assert!(!crate::host::open_to_others(&metadata), "{name}");
+        }
     }
 
     #[test]

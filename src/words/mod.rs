@@ -18,6 +18,7 @@ pub mod plan;
 pub mod prompt;
 pub mod prose;
 pub mod text;
+pub mod trust;
 pub mod tunnel;
 pub mod verbs;
 
@@ -88,6 +89,8 @@ message! {
     Prompt(prompt::PromptWords),
     /// Words about `.env` and compose files.
     Text(text::TextWords),
+    /// Words about certificates, tokens and trust.
+    Trust(trust::TrustWords),
     /// Words about the bundled tunnel server.
     Tunnel(tunnel::TunnelWords),
     /// Words of the verbs.
