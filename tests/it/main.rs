@@ -36,4 +36,7 @@ mod talk_terminal;
 mod trust;
 #[cfg(test)]
 #[cfg(unix)]
+mod tunnel;
+#[cfg(test)]
+#[cfg(unix)]
 mod wizard;
