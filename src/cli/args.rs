@@ -332,13 +332,60 @@ pub struct DownArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum TunnelVerb {
     /// Runs the tunnel server until it is stopped.
-    Server(TunnelServerArgs),
+    Server(ServeArgs),
+    /// Connects this machine to a tunnel server, and stays connected.
+    Client(Box<TunnelClientArgs>),
+    /// Makes, lists and revokes the tokens of clients.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        verb: TokenVerb,
+    },
     /// Asks the server of a configuration whether it is well; the container's health check.
     #[command(hide = true)]
     Health(TunnelServerArgs),
 }
 
-/// `tunnel server` and `tunnel health`.
+/// A verb of tokens.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TokenVerb {
+    /// Makes a token and prints it, this once.
+    Create(TokenCreateArgs),
+    /// Lists the tokens.
+    List(TunnelServerArgs),
+    /// Takes a token back.
+    Revoke(TokenRevokeArgs),
+}
+
+/// `tunnel token create`.
+#[derive(Debug, Clone, Args)]
+pub struct TokenCreateArgs {
+    /// The server whose token it is.
+    #[command(flatten)]
+    pub server: TunnelServerArgs,
+    /// What to call it.
+    #[arg(long)]
+    pub name: String,
+    /// The public ports that its clients may serve; none for all.
+    #[arg(long, value_parser = values::port_range)]
+    pub ports: Vec<PortRange>,
+}
+
+/// `tunnel token revoke`.
+#[derive(Debug, Clone, Args)]
+pub struct TokenRevokeArgs {
+    /// The token: its name or its id.
+    pub token: String,
+    /// The server whose token it is.
+    #[command(flatten)]
+    pub server: TunnelServerArgs,
+    /// Asks nothing.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Whatever works on the files of a server.
 #[derive(Debug, Clone, Args)]
 pub struct TunnelServerArgs {
     /// The configuration.
@@ -347,6 +394,55 @@ pub struct TunnelServerArgs {
     /// A file of variables that complete the configuration.
     #[arg(long)]
     pub env_file: Option<PathBuf>,
+}
+
+/// `tunnel server`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// The server.
+    #[command(flatten)]
+    pub server: TunnelServerArgs,
+    /// Accepts a tunnel without TLS that other machines can reach.
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// `tunnel client`.
+#[derive(Debug, Clone, Args)]
+pub struct TunnelClientArgs {
+    /// The server, `HOST:PORT`.
+    #[arg(long, required_unless_present = "join")]
+    pub server: Option<String>,
+    /// A join code, which holds server, token and pin.
+    #[arg(long, conflicts_with_all = ["server", "token_file", "pin", "ca"])]
+    pub join: Option<String>,
+    /// The file that holds the token; `-` for standard input.
+    #[arg(long)]
+    pub token_file: Option<PathBuf>,
+    /// The fingerprint of the server's key.
+    #[arg(long, conflicts_with = "ca")]
+    pub pin: Option<String>,
+    /// The certificate of the authority that certifies the server.
+    #[arg(long)]
+    pub ca: Option<PathBuf>,
+    /// The client's own certificate, where the server asks for one.
+    #[arg(long, requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Does without TLS, also towards another machine.
+    #[arg(long, conflicts_with_all = ["pin", "ca", "cert"])]
+    pub insecure: bool,
+    /// What the client wants to be called below the name of its token.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What the server may reach here.
+    #[arg(long = "expose")]
+    pub exposes: Vec<String>,
+    /// Speaks version 1 of the protocol, which has no token and no TLS.
+    #[arg(long = "legacy-v1", conflicts_with_all = ["pin", "ca", "cert", "name", "join", "token_file"])]
+    pub legacy_v1: bool,
 }
 
 /// `bench`.

@@ -25,6 +25,7 @@ mod runtime;
 mod scan;
 mod service;
 pub mod table;
+mod token;
 mod tunnel;
 mod undo;
 mod usage;
@@ -92,6 +93,8 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Logs(typed) => service::logs(arguments, typed, talk, environment),
         Verb::Down(typed) => service::down(arguments, typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Server(typed) } => tunnel::server(typed, talk, environment),
+        Verb::Tunnel { verb: TunnelVerb::Client(typed) } => tunnel::client(typed, talk, environment),
+        Verb::Tunnel { verb: TunnelVerb::Token { verb } } => token::run(verb, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
         Verb::Bench(typed) => bench::run(typed, talk),
         Verb::Supervise(typed) => tunnel::supervise(typed),

@@ -1,19 +1,67 @@
 //! `tunnel server`, its health check, and the supervisor of the native runtime.
 
-use super::args::{SuperviseArgs, TunnelServerArgs};
+use super::args::{ServeArgs, SuperviseArgs, TunnelClientArgs, TunnelServerArgs};
 use super::{Ending, Environment, Talk, runtime, wishes};
 use crate::deploy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::StopSignals;
+use crate::model::Secret;
 use crate::tunnel;
+use crate::tunnel::client::{ClientOptions, Progress};
+use crate::tunnel::issuing::Sources;
+use crate::words::Say;
+use crate::words::trust::TrustWords;
 use crate::words::verbs::VerbWords;
 
-pub(super) fn server(typed: &TunnelServerArgs, talk: &Talk, environment: &Environment) -> Result<Ending> {
+/// The variable that holds the client's token, where neither a file nor a join code does.
+const TOKEN_VARIABLE: &str = "PORTWRIGHT_TOKEN";
+
+pub(super) fn server(typed: &ServeArgs, talk: &Talk, environment: &Environment) -> Result<Ending> {
     let variables = wishes::text_variables(environment);
-    let summary = tunnel::server::main_entry(Some(&typed.config), typed.env_file.as_deref(), &variables)?;
+    let from = Sources {
+        config: Some(&typed.server.config),
+        env_file: typed.server.env_file.as_deref(),
+        environment: &variables,
+    };
+    let announce = |code: &Secret| {
+        // Shown once, and to whoever started the server: nobody has a token otherwise.
+        let shown = talk.data(&TrustWords::JoinCodeLine { code: code.expose().to_owned() }.say(talk.lang));
+        if shown.is_ok() {
+            talk.note(TrustWords::ShownOnce);
+            talk.hint(TrustWords::RunOnClient);
+        }
+    };
+    let summary = tunnel::server::main_entry(from, typed.insecure, announce)?;
     if summary.cut > 0 {
         talk.note(VerbWords::CutVisitors { count: summary.cut });
     }
+    Ok(Ending::Done)
+}
+
+/// Stays connected until SIGTERM or SIGINT; a second signal does not wait for streams to finish.
+pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Environment) -> Result<Ending> {
+    let token = wishes::text_variables(environment).get(TOKEN_VARIABLE).map(Secret::new);
+    let options = ClientOptions {
+        server: typed.server.clone(),
+        join: typed.join.as_ref().map(Secret::new),
+        token: token.filter(|_| typed.token_file.is_none() && typed.join.is_none()),
+        token_file: typed.token_file.clone(),
+        pin: typed.pin.clone(),
+        ca: typed.ca.clone(),
+        identity: typed.cert.clone().zip(typed.key.clone()),
+        insecure: typed.insecure,
+        name: typed.name.clone(),
+        exposes: typed.exposes.clone(),
+        legacy_v1: typed.legacy_v1,
+        verbose: talk.verbose,
+    };
+    tunnel::client::main_entry(&options, |progress| match progress {
+        Progress::Connected { server, name } => talk.say(VerbWords::TunnelConnected { server, name }),
+        Progress::Waiting { error, wait } => {
+            talk.warn(error.message().clone());
+            talk.say(VerbWords::TunnelWaiting { seconds: format!("{:.1}", wait.as_secs_f64()) });
+        }
+    })?;
     Ok(Ending::Done)
 }
 

@@ -6,6 +6,7 @@
 //! SMB or synced folders.
 
 mod apply;
+mod create;
 mod digest;
 mod dirs;
 mod failure;
@@ -28,6 +29,7 @@ mod transaction;
 mod undo;
 
 pub use apply::{ApplyOptions, Change};
+pub use create::create_once;
 pub use digest::{Digest, hex};
 pub use dirs::{Dirs, create_private_folder};
 pub use journal::{Note, Run, RunFile, UndoId};

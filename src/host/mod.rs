@@ -6,11 +6,15 @@
 mod attribute;
 mod identity;
 mod limits;
+mod link;
 mod probe;
 mod process;
+mod route;
 mod rules;
 mod signals;
 mod sockets;
+mod splice;
+mod tcp_options;
 mod tool;
 mod waker;
 
@@ -33,9 +37,13 @@ pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
 pub use limits::raise_open_files;
+pub use link::{let_link_wait, watch_link};
 pub use probe::probe;
 pub use process::{ProcessMark, detach, kill, terminate};
+pub use route::outward_address;
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};
+pub use splice::Pipe;
+pub use tcp_options::{prepare_accepted, prepare_connected, prepare_listener};
 pub use waker::Waker;

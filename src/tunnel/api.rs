@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -35,6 +35,7 @@ use super::mappings::Mappings;
 use super::refusal::Refusal;
 use super::relay::reset;
 use super::request;
+use super::sessions::Running;
 use crate::words::tunnel::TunnelWords;
 use crate::words::{Lang, Say};
 
@@ -98,6 +99,7 @@ fn routes(api: Arc<Api>) -> Router {
         .route("/api/mapping/create", post(create))
         .route("/api/mapping/remove", post(remove))
         .route("/api/mapping/list", get(list))
+        .route("/api/clients", get(clients))
         .route("/api/{*rest}", axum::routing::any(unknown))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&api), check_caller));
@@ -158,11 +160,12 @@ struct HealthAnswer<'a> {
 
 async fn health(State(api): State<Arc<Api>>) -> Response {
     let status = if api.mappings.healthy() { "ok" } else { "degraded" };
+    let clients = api.mappings.clients().len();
     let answer = HealthAnswer {
         status,
         tunnel_enabled: api.config.tunnel.enabled,
-        tunnel_connected: false,
-        clients: 0,
+        tunnel_connected: clients > 0,
+        clients,
         version: env!("CARGO_PKG_VERSION"),
         instance: &api.config.instance,
     };
@@ -172,6 +175,32 @@ async fn health(State(api): State<Arc<Api>>) -> Response {
 async fn list(State(api): State<Arc<Api>>, request: Request) -> Response {
     let lang = language(request.headers());
     grant(lang, &TunnelWords::MappingsListed, &api.mappings.list(lang))
+}
+
+/// A client as `clients` shows it.
+#[derive(Serialize)]
+struct ClientAnswer {
+    name: String,
+    address: String,
+    connected_at: u64,
+    streams: usize,
+    agent: Option<String>,
+    ports: Vec<String>,
+}
+
+async fn clients(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let lang = language(request.headers());
+    let answer = |running: Running| ClientAnswer {
+        streams: running.streams(),
+        address: running.peer.to_string(),
+        // Seconds since 1970; a clock before that is broken.
+        connected_at: running.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        name: running.identity.name,
+        agent: running.identity.agent,
+        ports: running.identity.ports.iter().map(ToString::to_string).collect(),
+    };
+    let clients: Vec<_> = api.mappings.clients().into_iter().map(answer).collect();
+    grant(lang, &TunnelWords::ClientsListed, &clients)
 }
 
 async fn create(State(api): State<Arc<Api>>, request: Request) -> Response {

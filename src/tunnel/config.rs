@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::address::ServerAddress;
 use super::policy::{Cidr, Host, TargetPolicy};
 use super::settings::{self, Setting, Settings, variable};
 use crate::error::{Error, ErrorKind, Result};
@@ -54,8 +55,12 @@ pub struct TunnelSettings {
     pub enabled: bool,
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// What clients dial, where that is not what the server listens on.
+    pub address: Option<ServerAddress>,
     /// Whether the link is encrypted, and with whose certificate.
     pub tls: Tls,
+    /// Whether a person insists on plaintext that other machines can reach; never from a file.
+    pub insecure: bool,
     /// Whether clients of the predecessor are let in.
     pub legacy_v1: bool,
     /// What is subtracted from a public port to get the port behind the tunnel.
@@ -178,7 +183,7 @@ impl ServerConfig {
             ports: given.mapping_ports()?,
             tunnel: given.tunnel()?,
             api: given.api(read_key)?,
-            database: given.text("database.path")?.unwrap_or_else(|| "./data/mappings.db".to_owned()).into(),
+            database: given.database()?,
             stats: StatsSettings {
                 enabled: given.flag("stats.enabled", true)?,
                 record_interval_s: given.positive("stats.record_interval", 60)?,
@@ -198,6 +203,25 @@ impl ServerConfig {
         let mut settings = settings::from_yaml(yaml)?;
         settings::overlay(&mut settings, environment)?;
         Given(&settings).api_address()
+    }
+}
+
+/// What a verb that issues tokens needs to know of a configuration.
+#[derive(Debug, Clone)]
+pub struct IssuerConfig {
+    /// The tunnel's own listener.
+    pub tunnel: TunnelSettings,
+    /// The `SQLite` file that holds the tokens.
+    pub database: PathBuf,
+}
+
+impl IssuerConfig {
+    /// Reads what concerns tokens, and leaves the API and its key alone.
+    pub fn parse(yaml: &str, environment: &BTreeMap<String, String>) -> Result<Self> {
+        let mut settings = settings::from_yaml(yaml)?;
+        settings::overlay(&mut settings, environment)?;
+        let given = Given(&settings);
+        Ok(Self { tunnel: given.tunnel()?, database: given.database()? })
     }
 }
 
@@ -266,6 +290,10 @@ impl Given<'_> {
         })
     }
 
+    fn database(&self) -> Result<PathBuf> {
+        Ok(self.text("database.path")?.unwrap_or_else(|| "./data/mappings.db".to_owned()).into())
+    }
+
     fn tunnel(&self) -> Result<TunnelSettings> {
         Ok(TunnelSettings {
             enabled: self.flag("tunnel.enabled", true)?,
@@ -273,7 +301,9 @@ impl Given<'_> {
                 self.address("tunnel.listen", Ipv4Addr::UNSPECIFIED)?,
                 self.port("tunnel.listen_port", 9000)?,
             ),
+            address: self.read("tunnel.address", Wanting::HostAndPort)?,
             tls: self.tls()?,
+            insecure: false,
             legacy_v1: self.flag("tunnel.legacy_v1", false)?,
             target_offset: self.read("tunnel.target_offset", Wanting::OffsetNumber)?.unwrap_or(10000),
         })

@@ -5,24 +5,20 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
-use super::policy::{Access, Denial, Host, TargetPolicy};
-use super::relay::{End, Terms, join, reset};
+use super::dial::dial;
+use super::policy::{Access, Host, TargetPolicy};
+use super::relay::{End, Left, Terms, Up, join, reset};
+use crate::host::prepare_accepted;
 use crate::model::Port;
 
-/// Visitors of one mapping at a time; further ones are reset. Bounds the memory of one mapping to some 500 MiB when
-/// all of them transfer at once.
-const VISITORS_MAX: usize = 4096;
-
-/// How long a target may take to answer, name resolution included.
-const DIAL_DEADLINE: Duration = Duration::from_secs(10);
-
-/// The silence after which the system asks whether a peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Visitors of one mapping at a time; further ones are reset. An idle one holds a few KiB, one that transfers at most
+/// 256 KiB in the system's pipes.
+pub(super) const VISITORS_MAX: usize = 16_384;
 
 /// The first and the longest pause after a failed accept: descriptors come back within moments or not at all.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -122,7 +118,7 @@ pub(crate) struct Route {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+pub(super) enum Phase {
     Serve,
     Drain,
     Cut,
@@ -133,7 +129,7 @@ enum Phase {
 pub(crate) struct Forwarder {
     phase: watch::Sender<Phase>,
     closed: oneshot::Receiver<()>,
-    task: JoinHandle<usize>,
+    cut: oneshot::Receiver<usize>,
 }
 
 impl Forwarder {
@@ -141,17 +137,29 @@ impl Forwarder {
     pub(crate) fn start(listener: TcpListener, route: Route) -> Self {
         let (phase, phases) = watch::channel(Phase::Serve);
         let (closing, closed) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, Arc::new(route), phases, closing));
-        Self { phase, closed, task }
+        let (done, cut) = oneshot::channel();
+        // Nobody waits for the number when the forwarder was dropped.
+        tokio::spawn(async move { drop(done.send(serve(listener, Arc::new(route), phases, closing).await)) });
+        Self::new(phase, closed, cut)
+    }
+
+    /// Takes charge of a listener that runs already: it follows `phase`, says by `closed` that its port is free, and by
+    /// `cut` how many visitors it cut off in the end.
+    pub(super) fn new(
+        phase: watch::Sender<Phase>,
+        closed: oneshot::Receiver<()>,
+        cut: oneshot::Receiver<usize>,
+    ) -> Self {
+        Self { phase, closed, cut }
     }
 
     /// Stops accepting; the port is free when this returns. Visitors stay until [`Draining::finish`].
     pub(crate) async fn stop(self) -> Draining {
-        let Self { phase, closed, task } = self;
+        let Self { phase, closed, cut } = self;
         phase.send_replace(Phase::Drain);
         // Fails only when the task is gone, and the listener with it.
         let _ = closed.await;
-        Draining { phase, task }
+        Draining { phase, cut }
     }
 }
 
@@ -159,18 +167,18 @@ impl Forwarder {
 #[derive(Debug)]
 pub(crate) struct Draining {
     phase: watch::Sender<Phase>,
-    task: JoinHandle<usize>,
+    cut: oneshot::Receiver<usize>,
 }
 
 impl Draining {
     /// Waits until the visitors have left or `deadline` completes, resets the rest and returns how many that were.
     pub(crate) async fn finish(mut self, deadline: impl Future<Output = ()>) -> usize {
         tokio::select! {
-            left = &mut self.task => return left.unwrap_or_default(),
+            cut = &mut self.cut => return cut.unwrap_or_default(),
             () = deadline => {}
         }
         self.phase.send_replace(Phase::Cut);
-        self.task.await.unwrap_or_default()
+        self.cut.await.unwrap_or_default()
     }
 }
 
@@ -216,8 +224,10 @@ async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phas
         reset(visitor);
         return false;
     }
+    let own = |address, port| route.own.covers(address, port);
+    let judge = |name: &str, address| route.policy.judge(name, address, route.target_port, own);
     let dialled = tokio::select! {
-        dialled = dial(&route) => dialled,
+        dialled = dial(&route.host, route.target_port, judge) => dialled,
         () = reached(&mut phases, Phase::Cut) => {
             reset(visitor);
             return true;
@@ -234,64 +244,14 @@ async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phas
             return false;
         }
     };
-    for stream in [&visitor, &target] {
-        // A socket that died meanwhile refuses options; the relay finds out at once.
-        let _ = stream.set_nodelay(true);
-        let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-        let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
-    }
-    let end = join(visitor, target, &route.terms, reached(&mut phases, Phase::Cut)).await;
+    prepare_accepted(&visitor);
+    let cut = reached(&mut phases, Phase::Cut);
+    let end = join(visitor, target.into(), Left::BOTH, Up::Far, &route.terms, cut).await;
     tracing::debug!(port = %route.port, visitor = %peer.ip(), ?end, "visitor left");
     end == End::Cut
 }
 
-async fn reached(phases: &mut watch::Receiver<Phase>, wanted: Phase) {
+pub(super) async fn reached(phases: &mut watch::Receiver<Phase>, wanted: Phase) {
     // A sender that is gone is a forwarder that was dropped, which ends every phase.
     let _ = phases.wait_for(|phase| *phase >= wanted).await;
-}
-
-/// Why a target was not reached; read in the log only.
-#[derive(Debug)]
-#[expect(dead_code, reason = "the fields are read by Debug, in the log")]
-enum DialFailure {
-    Denied(Denial),
-    Failed(io::Error),
-    TimedOut,
-    NoAddress,
-}
-
-/// Resolves the target, judges each address and connects to the first that is allowed and answers.
-async fn dial(route: &Route) -> Result<TcpStream, DialFailure> {
-    let deadline = Instant::now() + DIAL_DEADLINE;
-    let port = route.target_port.get();
-    let (name, addresses) = match &route.host {
-        Host::Address(address) => (String::new(), vec![SocketAddr::new(*address, port)]),
-        Host::Name(name) => {
-            let found = timeout_at(deadline, lookup_host((name.as_str(), port))).await;
-            let found = found.map_err(|_| DialFailure::TimedOut)?.map_err(DialFailure::Failed)?;
-            (name.clone(), found.collect())
-        }
-    };
-    let mut failure = DialFailure::NoAddress;
-    let own = |address, port| route.own.covers(address, port);
-    let count = addresses.len();
-    for (tried, address) in addresses.into_iter().enumerate() {
-        if let Some(denial) = route.policy.judge(&name, address.ip(), route.target_port, own) {
-            failure = DialFailure::Denied(denial);
-            continue;
-        }
-        // Each address gets its share of what is left, so that one that never answers does not use it all.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(count - tried).unwrap_or(1);
-        match timeout(share, TcpStream::connect(address)).await {
-            // The system may pick the target's own port for our end, and then connects us to ourselves.
-            Ok(Ok(target)) if target.local_addr().ok() == target.peer_addr().ok() => {
-                failure = DialFailure::Failed(io::ErrorKind::ConnectionRefused.into());
-            }
-            Ok(Ok(target)) => return Ok(target),
-            Ok(Err(error)) => failure = DialFailure::Failed(error),
-            Err(_) => failure = DialFailure::TimedOut,
-        }
-    }
-    Err(failure)
 }

@@ -12,17 +12,23 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::config::MappingPorts;
+use super::datagrams;
 use super::forward::{Draining, Forwarder, OwnPorts, Pace, Route, this_machine};
-use super::policy::{Host, TargetPolicy};
+use super::policy::{Denial, Host, TargetPolicy};
+use super::proto::Kind;
 use super::refusal::Refusal;
-use super::relay::{Patience, Terms, Throttle};
-use super::request::{self, Wanted};
+use super::relay::{Patience, Terms, Throttle, Traffic};
+use super::request::{self, TCP, Wanted};
+use super::sessions::{Running, Sessions};
 use super::store::{NewMapping, Store, StoredMapping};
+use super::visitors::{self, Entry};
+use super::yard::YardQueue;
+use crate::host::prepare_listener;
 use crate::model::Port;
 use crate::words::tunnel::TunnelWords;
 use crate::words::{Lang, Say};
@@ -49,10 +55,26 @@ struct Inner {
     own: Arc<OwnPorts>,
     accepts: Arc<Pace>,
     store: Store,
+    /// The way to the sessions; absent where the tunnel is switched off.
+    tunnel: Option<Tunnel>,
     /// Held while a mapping is made, removed or retried, so that each sees the others whole.
     changes: tokio::sync::Mutex<Stage>,
     live: Mutex<BTreeMap<Port, Live>>,
     tasks: Mutex<JoinSet<()>>,
+}
+
+/// What mappings need of the tunnel.
+#[derive(Clone)]
+pub(crate) struct Tunnel {
+    pub(crate) queue: YardQueue,
+    pub(crate) sessions: Arc<Sessions>,
+}
+
+/// A bound port with what is done with its visitors.
+enum Opened {
+    Directly(TcpListener, Route),
+    ThroughTunnel(TcpListener, Entry),
+    Datagrams(UdpSocket, Entry),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,6 +89,7 @@ struct Live {
 }
 
 enum State {
+    /// Served; a port of TCP is one of [`OwnPorts`].
     Active(Forwarder),
     Failed(Refusal),
 }
@@ -77,6 +100,7 @@ pub(crate) struct Listed {
     id: i64,
     name: String,
     protocol: String,
+    proxy_protocol: String,
     client: String,
     source_port: Port,
     /// The target where it is an address; `null` for a name.
@@ -93,13 +117,14 @@ pub(crate) struct Listed {
 }
 
 impl Mappings {
-    pub(crate) fn new(ports: MappingPorts, policy: TargetPolicy, store: Store) -> Self {
+    pub(crate) fn new(ports: MappingPorts, policy: TargetPolicy, store: Store, tunnel: Option<Tunnel>) -> Self {
         Self(Arc::new(Inner {
             ports,
             policy: Arc::new(policy),
             own: Arc::default(),
             accepts: Arc::default(),
             store,
+            tunnel,
             changes: tokio::sync::Mutex::new(Stage::Open),
             live: Mutex::default(),
             tasks: Mutex::default(),
@@ -122,11 +147,18 @@ impl Mappings {
         for stored in rows {
             let port = stored.mapping.source_port;
             let opened = match request::restored(stored.mapping.clone(), &self.0.ports) {
-                Ok(wanted) => self.0.open(&wanted).await.map_err(|refusal| (refusal, Some(wanted))),
+                Ok(wanted) => match self.0.open(&wanted).await {
+                    Ok(opened) => Ok((opened, wanted)),
+                    Err(refusal) => Err((refusal, Some(wanted))),
+                },
                 Err(refusal) => Err((refusal, None)),
             };
-            let state = match opened {
-                Ok(listening) => State::Active(self.0.serve(listening)),
+            let served = match opened {
+                Ok((opened, wanted)) => self.0.serve(opened).await.map_err(|refusal| (refusal, Some(wanted))),
+                Err(failed) => Err(failed),
+            };
+            let state = match served {
+                Ok(forwarder) => State::Active(forwarder),
                 Err((refusal, wanted)) => {
                     let reason = refusal.words.say(Lang::En);
                     tracing::error!(%port, code = refusal.code, reason, "cannot restore a mapping");
@@ -149,17 +181,19 @@ impl Mappings {
         }
         let count = {
             let live = self.0.live();
-            if live.contains_key(&port) {
-                return Err(Refusal::exists(port));
+            if let Some(Live { stored, .. }) = live.get(&port) {
+                let protocol = &stored.mapping.protocol;
+                let same = *protocol == wanted.row.protocol;
+                return Err(if same { Refusal::exists(port) } else { Refusal::exists_as(port, protocol.clone()) });
             }
             live.len()
         };
         if count >= MAPPINGS_MAX {
             return Err(Refusal::new(409, "too_many_mappings", TunnelWords::TooManyMappings { limit: MAPPINGS_MAX }));
         }
-        let listening = self.0.open(&wanted).await?;
+        let opened = self.0.open(&wanted).await?;
         let stored = self.0.store.insert(wanted.row).await.map_err(|fault| Refusal::store(fault, port))?;
-        let state = State::Active(self.0.serve(listening));
+        let state = State::Active(self.0.serve(opened).await?);
         self.0.live().insert(port, Live { stored: stored.clone(), state });
         let NewMapping { target_host, target_port, .. } = &stored.mapping;
         tracing::info!(%port, target_host, %target_port, "mapping created");
@@ -174,9 +208,11 @@ impl Mappings {
         if !stored && live.is_none() {
             return Err(Refusal::new(404, "mapping_not_found", TunnelWords::MappingNotFound { port }));
         }
-        if let Some(Live { state: State::Active(forwarder), .. }) = live {
+        if let Some(Live { state: State::Active(forwarder), stored }) = live {
             let draining = forwarder.stop().await;
-            self.0.own.remove(port);
+            if stored.mapping.protocol == TCP {
+                self.0.own.remove(port);
+            }
             self.spawn(async move {
                 let cut = draining.finish(sleep(REMOVAL_GRACE)).await;
                 tracing::info!(%port, cut, "visitors of the removed mapping are gone");
@@ -188,12 +224,17 @@ impl Mappings {
 
     /// Lists every mapping in the order of the ports.
     pub(crate) fn list(&self, lang: Lang) -> Vec<Listed> {
-        self.0.live().values().map(|live| live.listed(lang)).collect()
+        self.0.live().values().map(|live| self.0.listed(live, lang)).collect()
     }
 
     /// Shows one mapping as the list does.
     pub(crate) fn show(&self, port: Port, lang: Lang) -> Option<Listed> {
-        self.0.live().get(&port).map(|live| live.listed(lang))
+        self.0.live().get(&port).map(|live| self.0.listed(live, lang))
+    }
+
+    /// Returns the clients that are connected.
+    pub(crate) fn clients(&self) -> Vec<Running> {
+        self.0.tunnel.as_ref().map(|tunnel| tunnel.sessions.list()).unwrap_or_default()
     }
 
     /// Tells whether every mapping is served and the system has descriptors left.
@@ -241,11 +282,14 @@ impl Mappings {
     }
 }
 
-impl Live {
-    fn listed(&self, lang: Lang) -> Listed {
-        let StoredMapping { id, created_at, mapping } = &self.stored;
+impl Inner {
+    fn listed(&self, live: &Live, lang: Lang) -> Listed {
+        let StoredMapping { id, created_at, mapping } = &live.stored;
         let host = mapping.target_host.parse();
-        let (state, error) = match &self.state {
+        let (state, error) = match &live.state {
+            State::Active(_) if mapping.use_tunnel && !self.is_served(mapping) => {
+                ("waiting", Some(TunnelWords::NoClient.say(lang)))
+            }
             State::Active(_) => ("active", None),
             State::Failed(refusal) => ("failed", Some(refusal.words.say(lang))),
         };
@@ -253,6 +297,7 @@ impl Live {
             id: *id,
             name: mapping.name.clone(),
             protocol: mapping.protocol.clone(),
+            proxy_protocol: mapping.proxy_protocol.clone(),
             client: mapping.client.clone(),
             source_port: mapping.source_port,
             target_ip: matches!(host, Ok(Host::Address(_))).then(|| mapping.target_host.clone()),
@@ -267,18 +312,22 @@ impl Live {
             error,
         }
     }
-}
 
-impl Inner {
+    /// Tells whether the client of a mapping is connected.
+    fn is_served(&self, mapping: &NewMapping) -> bool {
+        let Some(tunnel) = &self.tunnel else { return false };
+        tunnel.sessions.server_of(&mapping.client, mapping.source_port).is_some()
+    }
+
     fn live(&self) -> MutexGuard<'_, BTreeMap<Port, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Judges the target and binds the public port.
-    async fn open(&self, wanted: &Wanted) -> Result<(TcpListener, Route), Refusal> {
+    async fn open(&self, wanted: &Wanted) -> Result<Opened, Refusal> {
         let row = &wanted.row;
         if row.use_tunnel {
-            return Err(Refusal::new(503, "tunnel_unavailable", TunnelWords::TunnelUnavailable));
+            return self.open_through_tunnel(wanted).await;
         }
         let own = |address, port| self.own.covers(address, port) || (port == row.source_port && this_machine(address));
         if let Host::Address(address) = wanted.host
@@ -286,30 +335,88 @@ impl Inner {
         {
             return Err(Refusal::target(denial, SocketAddr::new(address, row.target_port.get()).to_string()));
         }
-        let listener = TcpListener::bind(SocketAddr::new(self.ports.listen, row.source_port.get()))
-            .await
-            .map_err(|error| bind_refusal(&error, row.source_port))?;
-        let throttle = || Arc::new(Throttle::new(row.bandwidth_limit));
+        let listener = self.bind(row.source_port).await?;
         let route = Route {
             port: row.source_port,
             host: wanted.host.clone(),
             target_port: row.target_port,
             access: wanted.access.clone(),
-            terms: Terms {
-                patience: Patience::DEFAULT,
-                throttles: (row.bandwidth_limit > 0).then(|| [throttle(), throttle()]),
-            },
+            terms: terms(row),
             policy: Arc::clone(&self.policy),
             own: Arc::clone(&self.own),
             accepts: Arc::clone(&self.accepts),
             trouble: Pace::default(),
         };
-        Ok((listener, route))
+        Ok(Opened::Directly(listener, route))
     }
 
-    fn serve(&self, (listener, route): (TcpListener, Route)) -> Forwarder {
-        self.own.add(route.port);
-        Forwarder::start(listener, route)
+    async fn open_through_tunnel(&self, wanted: &Wanted) -> Result<Opened, Refusal> {
+        let row = &wanted.row;
+        if self.tunnel.is_none() {
+            return Err(Refusal::new(503, "tunnel_unavailable", TunnelWords::TunnelUnavailable));
+        }
+        // The client judges the address that it dials; what no mapping may reach is refused here already.
+        if let Host::Address(address) = wanted.host
+            && let Some(denial @ (Denial::Special | Denial::Listed)) =
+                self.policy.judge("", address, row.target_port, |_, _| false)
+        {
+            return Err(Refusal::target(denial, SocketAddr::new(address, row.target_port.get()).to_string()));
+        }
+        let entry = Entry {
+            port: row.source_port,
+            client: row.client.clone(),
+            host: wanted.host.to_string(),
+            target_port: row.target_port,
+            proxy: wanted.proxy,
+            access: wanted.access.clone(),
+            terms: Arc::new(terms(row)),
+            accepts: Arc::clone(&self.accepts),
+            trouble: Pace::default(),
+        };
+        match wanted.kind {
+            Kind::Tcp => Ok(Opened::ThroughTunnel(self.bind(row.source_port).await?, entry)),
+            Kind::Udp => {
+                let address = SocketAddr::new(self.ports.listen, row.source_port.get());
+                let socket = UdpSocket::bind(address).await;
+                Ok(Opened::Datagrams(socket.map_err(|error| bind_refusal(&error, row.source_port))?, entry))
+            }
+        }
+    }
+
+    async fn bind(&self, port: Port) -> Result<TcpListener, Refusal> {
+        let address = SocketAddr::new(self.ports.listen, port.get());
+        let listener = TcpListener::bind(address).await.map_err(|error| bind_refusal(&error, port))?;
+        prepare_listener(&listener).map_err(|error| bind_refusal(&error, port))?;
+        Ok(listener)
+    }
+
+    async fn serve(&self, opened: Opened) -> Result<Forwarder, Refusal> {
+        let (port, forwarder) = match (opened, &self.tunnel) {
+            (Opened::Directly(listener, route), _) => (route.port, Forwarder::start(listener, route)),
+            (Opened::ThroughTunnel(listener, entry), Some(tunnel)) => {
+                let port = entry.port;
+                let started = visitors::start(&tunnel.queue, listener, entry).await;
+                (port, started.map_err(|error| bind_refusal(&error, port))?)
+            }
+            (Opened::Datagrams(socket, entry), Some(tunnel)) => {
+                let port = entry.port;
+                let started = datagrams::start(&tunnel.queue, socket, entry).await;
+                // Direct mappings connect with TCP, which a port of UDP cannot lead back here.
+                return started.map_err(|error| bind_refusal(&error, port));
+            }
+            (Opened::ThroughTunnel(..) | Opened::Datagrams(..), None) => return Err(Refusal::internal()),
+        };
+        self.own.add(port);
+        Ok(forwarder)
+    }
+}
+
+fn terms(row: &NewMapping) -> Terms {
+    let throttle = || Arc::new(Throttle::new(row.bandwidth_limit));
+    Terms {
+        patience: Patience::DEFAULT,
+        throttles: (row.bandwidth_limit > 0).then(|| [throttle(), throttle()]),
+        traffic: Traffic::default(),
     }
 }
 
@@ -342,10 +449,11 @@ async fn retry(inner: Arc<Inner>, id: i64, wanted: Wanted) {
         if !still_failed {
             return;
         }
-        let state = match inner.open(&wanted).await {
-            Ok(listening) => State::Active(inner.serve(listening)),
-            Err(refusal) => State::Failed(refusal),
+        let served = match inner.open(&wanted).await {
+            Ok(opened) => inner.serve(opened).await,
+            Err(refusal) => Err(refusal),
         };
+        let state = served.map_or_else(State::Failed, State::Active);
         let settled = !matches!(&state, State::Failed(refusal) if passing(refusal));
         if matches!(state, State::Active(_)) {
             tracing::info!(%port, "mapping restored");

@@ -3,22 +3,48 @@
 //! `settings`, `config`, `policy` and `request` are pure; `relay` and `forward` move bytes; `store` keeps the mappings
 //! and `mappings` serves them; `guard` and `api` are the door; `server` puts it all together.
 
+pub mod address;
 mod api;
+pub mod client;
 pub mod config;
+mod control;
+mod datagrams;
+mod dial;
+pub(crate) mod entry;
+pub mod exposure;
+mod ferry;
+mod files;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
+mod handshake;
 mod health;
+pub mod issuing;
+mod join_code;
+mod link;
 mod mappings;
 pub mod policy;
-#[allow(dead_code)]
 pub(crate) mod proto;
+mod proxy_header;
 mod refusal;
 mod relay;
 mod request;
 pub mod server;
+mod sessions;
 mod settings;
 mod store;
+mod stream;
+mod target;
 mod templates;
+mod tls;
+mod token;
+mod tokens;
+mod vigil;
+mod visitors;
+mod wire;
+mod yard;
 
 pub use health::{Health, health_probe};
 pub use templates::{LaidOut, Layout, render};

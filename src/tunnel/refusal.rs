@@ -42,6 +42,11 @@ impl Refusal {
         Self::new(409, "mapping_exists", TunnelWords::MappingExists { port })
     }
 
+    /// A port number that already is a mapping of another protocol.
+    pub(crate) fn exists_as(port: Port, protocol: String) -> Self {
+        Self::new(409, "mapping_exists", TunnelWords::MappingExistsAs { port, protocol })
+    }
+
     /// A write that the database did not take.
     pub(crate) fn store(fault: StoreFault, port: Port) -> Self {
         match fault {

@@ -1,36 +1,59 @@
-//! Joins two TCP connections byte for byte.
+//! Joins two connections byte for byte.
 //!
 //! The end of one direction is passed on as the end of that direction alone; the pair is done when both have ended. A
-//! reset on one side becomes a reset on the other, so that a cut stream never looks complete.
+//! reset on one side becomes a reset on the other, so that a cut stream never looks complete. Between two plain
+//! connections the system moves the bytes itself where it can.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use bytes::BytesMut;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::wire::Wire;
+use crate::host::Pipe;
 
 /// Bytes read at once, and the most that one direction holds. It is taken when bytes wait and given back when none
 /// do, so that ten thousand idle connections hold nothing.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 128 * 1024;
+
+/// Chunks of one direction before the other direction, and other connections, have their turn. A busy direction must
+/// not starve a small message of the other.
+const TURNS: usize = 4;
+
+/// Pipes that a thread keeps for its next use; making one costs five system calls.
+const PIPES_KEPT: usize = 32;
+
+/// How much lost time a limit catches up. A late timer costs a millisecond or two; of two seconds this is 2.5 %.
+const CATCH_UP: Duration = Duration::from_millis(50);
+
+/// How often a direction that cannot go on looks whether its source has been reset: nothing else would tell.
+const LOOK_FOR_RESET: Duration = Duration::from_millis(500);
+
+/// How far datagrams may be ahead of a limit: they cannot wait, and come in bursts.
+const BURST: Duration = Duration::from_millis(100);
 
 /// How long a pair may be silent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
-    /// Without a byte in either direction while both are open.
-    pub(crate) idle: Duration,
+    /// Without a byte in either direction while both are open; `None` for ever.
+    pub(crate) idle: Option<Duration>,
     /// Without a byte after one side has finished sending.
     pub(crate) linger: Duration,
 }
 
 impl Patience {
-    /// One hour, the longest silence that common keep-alive settings of SSH and databases leave; a minute where one
-    /// side has already said its last word.
-    pub(crate) const DEFAULT: Self = Self { idle: Duration::from_hours(1), linger: Duration::from_mins(1) };
+    /// For ever, because sessions of SSH, databases and web sockets are silent for days, and the system's keepalive
+    /// finds peers that are gone; a minute where one side has already said its last word.
+    pub(crate) const DEFAULT: Self = Self { idle: None, linger: Duration::from_mins(1) };
 }
 
 /// How a pair ended.
@@ -48,116 +71,468 @@ pub(crate) enum End {
 
 /// The bytes a second that all connections of one mapping share in one direction.
 ///
-/// Each chunk is paid for after it was read, with its true size; who runs into debt waits until it is paid off.
+/// Each chunk is paid for after it was moved, with its true size; who runs into debt waits until it is paid off.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    bytes_per_s: u64,
-    /// When the debt of everything sent so far is paid off.
+    bytes_per_s: AtomicU64,
+    /// When the debt of everything moved so far is paid off.
     paid_at: Mutex<Instant>,
 }
 
 impl Throttle {
     /// Makes a throttle of at least one byte a second.
     pub(crate) fn new(bytes_per_s: u64) -> Self {
-        Self { bytes_per_s: bytes_per_s.max(1), paid_at: Mutex::new(Instant::now()) }
+        Self { bytes_per_s: AtomicU64::new(bytes_per_s.max(1)), paid_at: Mutex::new(Instant::now()) }
     }
 
-    /// A quarter of a second's worth, so that a slow mapping moves evenly.
-    fn chunk(&self) -> usize {
-        usize::try_from(self.bytes_per_s / 4).unwrap_or(CHUNK).clamp(1, CHUNK)
+    /// A fiftieth of a second's worth, so that a slow mapping moves evenly and a limit holds over short times too.
+    fn piece(&self) -> usize {
+        usize::try_from(self.bytes_per_s.load(Relaxed) / 50).unwrap_or(CHUNK).clamp(1, CHUNK)
     }
 
-    async fn pay(&self, bytes: usize) {
+    /// Adds `bytes` to the debt and returns when it will be paid off.
+    fn owe(&self, bytes: usize) -> Instant {
         // At most a chunk, so the product stays far below 2^64.
-        let cost = Duration::from_nanos(bytes as u64 * 1_000_000_000 / self.bytes_per_s);
-        let due = {
-            let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = (*paid_at).max(Instant::now()) + cost;
-            *paid_at = due;
-            due
-        };
-        sleep_until(due).await;
+        let cost = Duration::from_nanos(bytes as u64 * 1_000_000_000 / self.bytes_per_s.load(Relaxed));
+        let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        // Timers and busy processors are late; what was lost that way is caught up, as far as it is no burst.
+        *paid_at = Instant::now().checked_sub(CATCH_UP).map_or(*paid_at, |since| since.max(*paid_at)) + cost;
+        *paid_at
+    }
+}
+
+impl Throttle {
+    /// Pays for `bytes`, unless that would be more than [`BURST`] ahead of the limit.
+    fn pay_at_once(&self, bytes: usize) -> bool {
+        let ahead = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner).duration_since(Instant::now());
+        let may = ahead < BURST;
+        if may {
+            self.owe(bytes);
+        }
+        may
+    }
+}
+
+/// One connection's dealings with the throttle of one direction.
+#[derive(Default)]
+pub(crate) struct Toll {
+    throttle: Option<Arc<Throttle>>,
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl Toll {
+    /// Ready when more may be moved.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(cx));
+            self.wait = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Returns how many bytes may be moved at once, `most` at most.
+    pub(crate) fn piece(&self, most: usize) -> usize {
+        self.throttle.as_ref().map_or(most, |throttle| throttle.piece().min(most))
+    }
+
+    /// Notes bytes that were moved.
+    pub(crate) fn owe(&mut self, bytes: usize) {
+        if let Some(throttle) = &self.throttle {
+            self.wait = Some(Box::pin(sleep_until(throttle.owe(bytes))));
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.wait.is_some()
+    }
+}
+
+/// Bytes that a mapping has carried since the server started.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    up_bytes: AtomicU64,
+    down_bytes: AtomicU64,
+}
+
+impl Traffic {
+    /// Counts bytes from the visitor to the target.
+    pub(crate) fn up(&self, bytes: usize) {
+        self.up_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Counts bytes from the target to the visitor.
+    pub(crate) fn down(&self, bytes: usize) {
+        self.down_bytes.fetch_add(bytes as u64, Relaxed);
     }
 }
 
 /// What a pair of connections has to keep to.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Terms {
     /// How long it may be silent.
     pub(crate) patience: Patience,
     /// The throttles from visitor to target and from target to visitor.
     pub(crate) throttles: Option<[Arc<Throttle>; 2]>,
+    /// Where its bytes are counted.
+    pub(crate) traffic: Traffic,
 }
 
-/// When something last moved, and whether a direction has ended. Atomic only because a task may change threads.
-struct Pulse {
-    started: Instant,
-    /// Milliseconds since `started`.
-    last_ms: AtomicU64,
-    half_closed: AtomicBool,
-    /// Directions that wait for their throttle, which is not silence.
-    throttled: AtomicU8,
-}
+impl Terms {
+    /// Tells whether a datagram to the target may go now, and counts it as gone; one that would have to wait is lost.
+    pub(crate) fn pays_up(&self, bytes: usize) -> bool {
+        self.throttles.as_ref().is_none_or(|[up, _]| up.pay_at_once(bytes))
+    }
 
-impl Pulse {
-    fn start() -> Self {
-        Self {
-            started: Instant::now(),
-            last_ms: AtomicU64::new(0),
-            half_closed: AtomicBool::new(false),
-            throttled: AtomicU8::new(0),
+    /// As [`Terms::pays_up`], for a datagram to the visitor.
+    pub(crate) fn pays_down(&self, bytes: usize) -> bool {
+        self.throttles.as_ref().is_none_or(|[_, down]| down.pay_at_once(bytes))
+    }
+
+    /// Returns a pair's dealings with the throttles: from visitor to target, and back.
+    pub(crate) fn tolls(&self) -> [Toll; 2] {
+        match &self.throttles {
+            None => Default::default(),
+            Some(throttles) => throttles.clone().map(|throttle| Toll { throttle: Some(throttle), wait: None }),
         }
     }
+}
 
-    fn beat(&self) {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_ms.store(elapsed, Relaxed);
+/// Watches for silence, and costs nothing while none is forbidden.
+pub(crate) struct Silence {
+    patience: Patience,
+    moved: bool,
+    half_closed: bool,
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    pub(crate) fn new(patience: Patience) -> Self {
+        Self { patience, moved: false, half_closed: false, wait: None }
     }
 
-    async fn stops(&self, patience: Patience) {
-        loop {
-            let now = Instant::now();
-            let allowed = if self.half_closed.load(Relaxed) { patience.linger } else { patience.idle };
-            let last = self.started + Duration::from_millis(self.last_ms.load(Relaxed));
-            let deadline = if self.throttled.load(Relaxed) > 0 { now + allowed } else { last + allowed };
-            if deadline <= now {
-                return;
+    /// Notes that a byte moved.
+    pub(crate) fn moved(&mut self) {
+        self.moved = true;
+    }
+
+    /// Ready when nothing has moved for too long.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, half_closed: bool) -> Poll<()> {
+        let allowed = if half_closed { Some(self.patience.linger) } else { self.patience.idle };
+        let Some(allowed) = allowed else { return Poll::Pending };
+        if self.wait.is_none() || std::mem::take(&mut self.moved) || half_closed != self.half_closed {
+            self.half_closed = half_closed;
+            let until = Instant::now() + allowed;
+            match &mut self.wait {
+                Some(wait) => wait.as_mut().reset(until),
+                None => self.wait = Some(Box::pin(sleep_until(until))),
             }
-            // Looks again after `linger` at the latest, because a half-close shortens what is allowed.
-            sleep_until(deadline.min(now + patience.linger)).await;
         }
+        match &mut self.wait {
+            Some(wait) => wait.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Which directions of a pair still have something to carry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left {
+    /// From the near connection to the far one.
+    pub(crate) outbound: bool,
+    /// From the far connection to the near one.
+    pub(crate) inbound: bool,
+}
+
+impl Left {
+    /// Both directions, as when a pair is new.
+    pub(crate) const BOTH: Self = Self { outbound: true, inbound: true };
+}
+
+/// The far connection of a pair.
+pub(crate) struct Far {
+    pub(crate) wire: Wire,
+    /// Bytes that were received on it already.
+    pub(crate) early: BytesMut,
+}
+
+impl From<TcpStream> for Far {
+    fn from(tcp: TcpStream) -> Self {
+        Self { wire: Wire::Plain(tcp), early: BytesMut::new() }
     }
 }
 
 /// Carries bytes both ways until both ends have finished, one breaks, nothing moves for too long, or `cut` completes.
+/// `up` tells which direction goes towards the target, for the throttles and the counters.
 pub(crate) async fn join(
-    mut visitor: TcpStream,
-    mut target: TcpStream,
+    near: TcpStream,
+    far: Far,
+    left: Left,
+    up: Up,
     terms: &Terms,
     cut: impl Future<Output = ()>,
 ) -> End {
-    let pulse = Pulse::start();
-    let [up, down] = terms.throttles.as_ref().map_or([None, None], |[up, down]| [Some(&**up), Some(&**down)]);
-    let end = {
-        let (visitor_reads, visitor_writes) = visitor.split();
-        let (target_reads, target_writes) = target.split();
-        let both = async {
-            tokio::try_join!(
-                carry(visitor_reads, target_writes, up, &pulse),
-                carry(target_reads, visitor_writes, down, &pulse)
-            )
-        };
-        tokio::select! {
-            outcome = both => outcome.map_or(End::Broken, |_| End::Finished),
-            () = pulse.stops(terms.patience) => End::Silent,
-            () = cut => End::Cut,
-        }
+    let mut pair = Pair::new(Wire::Plain(near), far, left, up, terms);
+    let end = tokio::select! {
+        biased;
+        end = poll_fn(|cx| pair.poll(cx)) => end,
+        () = cut => End::Cut,
     };
     if end != End::Finished {
-        reset(visitor);
-        reset(target);
+        pair.near.reset();
+        pair.far.reset();
     }
     end
+}
+
+/// Which connection of a pair leads to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Up {
+    /// The far one: the near one is the visitor's.
+    Far,
+    /// The near one is the target's.
+    Near,
+}
+
+struct Pair<'a> {
+    near: Wire,
+    far: Wire,
+    outbound: Way,
+    inbound: Way,
+    up: Up,
+    silence: Silence,
+    traffic: &'a Traffic,
+    look: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a> Pair<'a> {
+    fn new(near: Wire, far: Far, left: Left, up: Up, terms: &'a Terms) -> Self {
+        let Far { wire: far, early } = far;
+        let [up_toll, down_toll] = terms.tolls();
+        let (outbound_toll, inbound_toll) = if up == Up::Far { (up_toll, down_toll) } else { (down_toll, up_toll) };
+        let spliced = near.plain().is_some() && far.plain().is_some();
+        Self {
+            outbound: Way::new(left.outbound, spliced, outbound_toll),
+            inbound: Way { early, ..Way::new(left.inbound, spliced, inbound_toll) },
+            near,
+            far,
+            up,
+            silence: Silence::new(terms.patience),
+            traffic: &terms.traffic,
+            look: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let outbound = self.outbound.poll(cx, &mut self.near, &mut self.far);
+        let inbound = self.inbound.poll(cx, &mut self.far, &mut self.near);
+        self.count();
+        if matches!(outbound, Poll::Ready(Err(_))) || matches!(inbound, Poll::Ready(Err(_))) {
+            return Poll::Ready(End::Broken);
+        }
+        if outbound.is_ready() && inbound.is_ready() {
+            return Poll::Ready(End::Finished);
+        }
+        if self.poll_reset(cx).is_ready() {
+            return Poll::Ready(End::Broken);
+        }
+        if self.outbound.toll.is_waiting() || self.inbound.toll.is_waiting() {
+            self.silence.moved();
+        }
+        let half_closed = outbound.is_ready() || inbound.is_ready();
+        self.silence.poll(cx, half_closed).map(|()| End::Silent)
+    }
+
+    /// Ready when a connection was reset that nobody reads at present, because what it sent last cannot be passed on.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.outbound.is_stuck() && !self.inbound.is_stuck() {
+            self.look = None;
+            return Poll::Pending;
+        }
+        loop {
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK_FOR_RESET)));
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            if was_reset(self.near.tcp()) || was_reset(self.far.tcp()) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn count(&mut self) {
+        let (outbound, inbound) = (std::mem::take(&mut self.outbound.moved), std::mem::take(&mut self.inbound.moved));
+        if outbound + inbound == 0 {
+            return;
+        }
+        let (up, down) = if self.up == Up::Far { (outbound, inbound) } else { (inbound, outbound) };
+        self.traffic.up(up);
+        self.traffic.down(down);
+        self.silence.moved();
+    }
+}
+
+/// One direction of a pair.
+struct Way {
+    /// Bytes that go before everything else.
+    early: BytesMut,
+    lane: Lane,
+    toll: Toll,
+    /// Bytes moved since they were last counted.
+    moved: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Flowing,
+    /// The source has ended; what is held still goes out, and then the end.
+    Ending,
+    Over,
+}
+
+enum Lane {
+    /// Through a pipe in the kernel, which is held only while bytes are in it.
+    Spliced(Option<Pipe>),
+    /// Through a buffer of ours.
+    Copied(BytesMut),
+}
+
+impl Way {
+    fn new(open: bool, spliced: bool, toll: Toll) -> Self {
+        let lane = if spliced { Lane::Spliced(None) } else { Lane::Copied(BytesMut::new()) };
+        Self { early: BytesMut::new(), lane, toll, moved: 0, state: if open { State::Flowing } else { State::Over } }
+    }
+
+    /// Moves what can be moved; ready when the direction is over.
+    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Wire, to: &mut Wire) -> Poll<io::Result<()>> {
+        for _ in 0..TURNS {
+            match self.state {
+                State::Over => return Poll::Ready(Ok(())),
+                State::Ending => {
+                    ready!(self.push(cx, to)?);
+                    ready!(to.poll_finish(cx)?);
+                    self.state = State::Over;
+                }
+                State::Flowing => {
+                    ready!(self.push(cx, to)?);
+                    ready!(self.toll.poll(cx));
+                    match self.pull(cx, from) {
+                        Poll::Ready(Ok(0)) => self.state = State::Ending,
+                        Poll::Ready(Ok(bytes)) => self.toll.owe(bytes),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => {
+                            self.rest(from);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Tells whether bytes are held that the destination does not take, or that a limit holds back.
+    fn is_stuck(&self) -> bool {
+        let held = match &self.lane {
+            Lane::Spliced(pipe) => pipe.as_ref().is_some_and(|pipe| pipe.held() > 0),
+            Lane::Copied(buffer) => !buffer.is_empty(),
+        };
+        held || self.toll.is_waiting()
+    }
+
+    /// Takes what `from` has; 0 at its end.
+    fn pull(&mut self, cx: &mut Context<'_>, from: &mut Wire) -> Poll<io::Result<usize>> {
+        let most = self.toll.piece(CHUNK);
+        if let (Lane::Spliced(slot), Some(tcp)) = (&mut self.lane, from.plain()) {
+            ready!(tcp.poll_read_ready(cx)?);
+            if slot.is_none() {
+                *slot = take_pipe().ok();
+            }
+            let Some(pipe) = slot else {
+                // Out of descriptors, or no such pipes here: the bytes take the long way.
+                self.lane = Lane::Copied(BytesMut::new());
+                return self.pull(cx, from);
+            };
+            loop {
+                match pipe.fill(tcp, most) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_read_ready(cx)?),
+                    outcome => return Poll::Ready(outcome),
+                }
+            }
+        }
+        match &mut self.lane {
+            Lane::Copied(buffer) => from.poll_read(cx, buffer, most),
+            // Never: only plain connections are spliced.
+            Lane::Spliced(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Gives `to` everything that is held.
+    fn push(&mut self, cx: &mut Context<'_>, to: &mut Wire) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let before = self.early.len();
+            let outcome = to.poll_write(cx, &mut self.early);
+            self.moved += before - self.early.len();
+            ready!(outcome?);
+        }
+        match &mut self.lane {
+            Lane::Copied(buffer) => {
+                let before = buffer.len();
+                let outcome = to.poll_write(cx, buffer);
+                self.moved += before - buffer.len();
+                outcome
+            }
+            Lane::Spliced(None) => Poll::Ready(Ok(())),
+            Lane::Spliced(Some(pipe)) => {
+                let Some(tcp) = to.plain() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+                while pipe.held() > 0 {
+                    match pipe.drain(tcp) {
+                        Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        Ok(bytes) => self.moved += bytes,
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_write_ready(cx)?),
+                        Err(error) => return Poll::Ready(Err(error)),
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// Gives back what is held for nothing while the source is silent.
+    fn rest(&mut self, from: &mut Wire) {
+        match &mut self.lane {
+            Lane::Spliced(slot) => {
+                if let Some(pipe) = slot.take_if(|pipe| pipe.held() == 0) {
+                    keep_pipe(pipe);
+                }
+            }
+            Lane::Copied(buffer) if buffer.is_empty() && buffer.capacity() > 0 => *buffer = BytesMut::new(),
+            Lane::Copied(_) => {}
+        }
+        from.rest();
+    }
+}
+
+thread_local! {
+    static PIPES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take_pipe() -> io::Result<Pipe> {
+    PIPES.with_borrow_mut(Vec::pop).map_or_else(Pipe::new, Ok)
+}
+
+/// Keeps an empty pipe for the next connection of this thread.
+fn keep_pipe(pipe: Pipe) {
+    PIPES.with_borrow_mut(|pipes| {
+        if pipes.len() < PIPES_KEPT {
+            pipes.push(pipe);
+        }
+    });
+}
+
+/// Tells whether a connection has been broken off by its peer, without reading it.
+pub(crate) fn was_reset(stream: &TcpStream) -> bool {
+    !matches!(stream.take_error(), Ok(None))
 }
 
 /// Closes with a reset instead of an orderly end: what was not delivered is visibly lost.
@@ -167,54 +542,9 @@ pub(crate) fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-async fn carry(
-    from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-    throttle: Option<&Throttle>,
-    pulse: &Pulse,
-) -> io::Result<()> {
-    loop {
-        from.readable().await?;
-        let mut chunk = Vec::with_capacity(throttle.map_or(CHUNK, Throttle::chunk));
-        loop {
-            chunk.clear();
-            match from.try_read_buf(&mut chunk) {
-                Ok(0) => {
-                    pulse.half_closed.store(true, Relaxed);
-                    pulse.beat();
-                    return to.shutdown().await;
-                }
-                Ok(bytes) => {
-                    if let Some(throttle) = throttle {
-                        pulse.throttled.fetch_add(1, Relaxed);
-                        throttle.pay(bytes).await;
-                        pulse.throttled.fetch_sub(1, Relaxed);
-                    }
-                    write_all(&mut to, &chunk, pulse).await?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-/// Like `AsyncWriteExt::write_all`, but each accepted piece counts as movement: a slow reader is not a silent one.
-async fn write_all(to: &mut WriteHalf<'_>, mut bytes: &[u8], pulse: &Pulse) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = to.write(bytes).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        pulse.beat();
-        bytes = bytes.get(written..).unwrap_or_default();
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -228,8 +558,9 @@ mod tests {
     }
 
     fn terms(idle_ms: u64, linger_ms: u64) -> Terms {
-        let patience = Patience { idle: Duration::from_millis(idle_ms), linger: Duration::from_millis(linger_ms) };
-        Terms { patience, throttles: None }
+        let patience =
+            Patience { idle: Some(Duration::from_millis(idle_ms)), linger: Duration::from_millis(linger_ms) };
+        Terms { patience, throttles: None, traffic: Traffic::default() }
     }
 
     fn run(test: impl Future<Output = ()>) {
@@ -240,7 +571,7 @@ mod tests {
     fn a_pair_that_is_silent_for_too_long_is_reset_on_both_sides() {
         run(async {
             let ((mut visitor, outer), (inner, mut target)) = (pair().await, pair().await);
-            let end = join(outer, inner, &terms(150, 60_000), std::future::pending()).await;
+            let end = join(outer, inner.into(), Left::BOTH, Up::Far, &terms(150, 60_000), std::future::pending()).await;
             assert_eq!(end, End::Silent);
             for side in [&mut visitor, &mut target] {
                 let error = side.read(&mut [0; 1]).await.expect_err("a reset");
@@ -255,7 +586,7 @@ mod tests {
             let ((mut visitor, outer), (inner, _target)) = (pair().await, pair().await);
             visitor.shutdown().await.expect("half-closed");
             let started = Instant::now();
-            let end = join(outer, inner, &terms(60_000, 100), std::future::pending()).await;
+            let end = join(outer, inner.into(), Left::BOTH, Up::Far, &terms(60_000, 100), std::future::pending()).await;
             assert_eq!(end, End::Silent);
             assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         });
@@ -274,7 +605,8 @@ mod tests {
                 }
                 drop((visitor, target));
             };
-            let (end, ()) = tokio::join!(join(outer, inner, &terms, std::future::pending()), talk);
+            let (end, ()) =
+                tokio::join!(join(outer, inner.into(), Left::BOTH, Up::Far, &terms, std::future::pending()), talk);
             assert_eq!(end, End::Finished);
         });
     }
@@ -284,8 +616,10 @@ mod tests {
         run(async {
             let throttle = Throttle::new(100_000);
             let started = Instant::now();
-            tokio::join!(throttle.pay(10_000), throttle.pay(10_000), throttle.pay(10_000));
-            assert!(started.elapsed() >= Duration::from_millis(300));
+            let paid = [throttle.owe(10_000), throttle.owe(10_000), throttle.owe(10_000)];
+            assert!(paid[2] - started >= Duration::from_millis(300) && paid[0] < paid[1] && paid[1] < paid[2]);
+            assert!(!throttle.pay_at_once(1), "far ahead of its limit");
+            assert_eq!(throttle.piece(), 2000);
         });
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::config::MappingPorts;
 use super::policy::{Access, AccessFault, Host};
+use super::proto::{Kind, Proxy};
 use super::refusal::Refusal;
 use super::store::NewMapping;
 use crate::model::Port;
@@ -21,6 +22,9 @@ const NETWORKS_MAX: usize = 256;
 
 /// The highest `bandwidth_limit`, in bytes a second: 1 TB/s is no limit any more.
 const BANDWIDTH_MAX: u64 = 1_000_000_000_000;
+
+/// The protocol of a mapping that names none.
+pub(crate) const TCP: &str = "tcp";
 
 /// The body of `create` as it arrives; values are judged one by one so that an error names its field.
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +41,7 @@ struct CreateBody {
     access_ips: Option<Value>,
     client: Option<Value>,
     protocol: Option<Value>,
+    proxy_protocol: Option<Value>,
     name: Option<Value>,
 }
 
@@ -53,6 +58,8 @@ pub(crate) struct Wanted {
     pub(crate) row: NewMapping,
     pub(crate) host: Host,
     pub(crate) access: Access,
+    pub(crate) kind: Kind,
+    pub(crate) proxy: Proxy,
 }
 
 /// Reads the body of `POST /api/mapping/create`. The port's range and blacklist are checked here; the target is judged
@@ -77,11 +84,9 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
     let networks = networks(body.access_ips)?;
     let rule = text("access_rule", body.access_rule)?.unwrap_or_default();
     let access = Access::parse(&rule, &networks).map_err(access_refusal)?;
-    match text("protocol", body.protocol)?.as_deref() {
-        None | Some("tcp") => {}
-        Some("udp") => return Err(Refusal::new(400, "unsupported", TunnelWords::UdpUnsupported)),
-        Some(_) => return Err(Refusal::field("protocol", Wanting::Tcp)),
-    }
+    let protocol = text("protocol", body.protocol)?.unwrap_or_else(|| TCP.to_owned());
+    let proxy_protocol = text("proxy_protocol", body.proxy_protocol)?.unwrap_or_default();
+    let (kind, proxy) = carriage(&protocol, &proxy_protocol, use_tunnel)?;
     let host: Host = host.unwrap_or(Host::Address(std::net::Ipv4Addr::LOCALHOST.into()));
     let behind_tunnel = || source_port.get().checked_sub(target_offset).and_then(Port::new);
     let default_port = if use_tunnel { behind_tunnel().unwrap_or(source_port) } else { source_port };
@@ -94,10 +99,11 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
         access_rule: if rule.is_empty() { "disabled".to_owned() } else { rule },
         access_ips: Value::from(networks).to_string(),
         name: name("name", body.name)?,
-        protocol: "tcp".to_owned(),
+        protocol,
         client,
+        proxy_protocol,
     };
-    Ok(Wanted { row, host, access })
+    Ok(Wanted { row, host, access, kind, proxy })
 }
 
 /// Reads the body of `POST /api/mapping/remove`: `{"port"}` or `{"source_port"}`.
@@ -112,7 +118,28 @@ pub(crate) fn restored(row: NewMapping, ports: &MappingPorts) -> Result<Wanted, 
     let host = row.target_host.parse().map_err(|wanted| Refusal::field("target_host", wanted))?;
     let networks = networks(Some(Value::String(row.access_ips.clone())))?;
     let access = Access::parse(&row.access_rule, &networks).map_err(access_refusal)?;
-    Ok(Wanted { row, host, access })
+    let (kind, proxy) = carriage(&row.protocol, &row.proxy_protocol, row.use_tunnel)?;
+    Ok(Wanted { row, host, access, kind, proxy })
+}
+
+/// What a mapping carries, and the header that its target gets. Both but TCP without a header need a client: the server
+/// itself forwards bytes as they are.
+fn carriage(protocol: &str, proxy_protocol: &str, use_tunnel: bool) -> Result<(Kind, Proxy), Refusal> {
+    let kind = match protocol {
+        TCP => Kind::Tcp,
+        "udp" if use_tunnel => Kind::Udp,
+        "udp" => return Err(Refusal::new(400, "unsupported", TunnelWords::UdpUnsupported)),
+        _ => return Err(Refusal::field("protocol", Wanting::TcpOrUdp)),
+    };
+    let refused = |wanted| Err(Refusal::field("proxy_protocol", wanted));
+    let proxy = match (proxy_protocol, kind) {
+        ("", _) => Proxy::Off,
+        ("v1", Kind::Tcp) => Proxy::V1,
+        ("v1", Kind::Udp) => return refused(Wanting::ProxyOfUdp),
+        ("v2", _) => Proxy::V2,
+        _ => return refused(Wanting::ProxyVersion),
+    };
+    if proxy != Proxy::Off && !use_tunnel { refused(Wanting::NoProxy) } else { Ok((kind, proxy)) }
 }
 
 fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
@@ -253,6 +280,24 @@ mod tests {
     }
 
     #[test]
+    fn udp_and_proxy_headers_go_through_the_tunnel() {
+        for (body, kind, proxy) in [
+            (r#"{"port":10022}"#, Kind::Tcp, Proxy::Off),
+            (r#"{"port":10022,"protocol":"","proxy_protocol":""}"#, Kind::Tcp, Proxy::Off),
+            (r#"{"port":10022,"protocol":"tcp","proxy_protocol":"v1"}"#, Kind::Tcp, Proxy::V1),
+            (r#"{"port":10053,"protocol":"udp"}"#, Kind::Udp, Proxy::Off),
+            (r#"{"port":10053,"protocol":"udp","proxy_protocol":"v2","use_tunnel":true}"#, Kind::Udp, Proxy::V2),
+        ] {
+            let wanted = read(body).expect(body);
+            assert_eq!((wanted.kind, wanted.proxy), (kind, proxy), "{body}");
+            assert_eq!(restored(wanted.row.clone(), &ports()).expect("restored"), wanted);
+        }
+        let mut row = read(r#"{"port":10053,"protocol":"udp"}"#).expect("udp").row;
+        row.protocol = "sctp".to_owned();
+        assert_eq!(restored(row, &ports()).expect_err("edited by hand").code, "invalid_field");
+    }
+
+    #[test]
     fn every_mistake_names_its_field() {
         for (body, needle) in [
             ("", "JSON"),
@@ -278,6 +323,11 @@ mod tests {
             (r#"{"port":10022,"access_rule":"whitelist"}"#, "`access_ips`"),
             (r#"{"port":10022,"bandwidth_limit":-5}"#, "`bandwidth_limit`"),
             (r#"{"port":10022,"protocol":"sctp"}"#, "`protocol`"),
+            (r#"{"port":10022,"protocol":"UDP"}"#, "`protocol`"),
+            (r#"{"port":10022,"proxy_protocol":"v3"}"#, "`proxy_protocol`"),
+            (r#"{"port":10022,"proxy_protocol":2}"#, "`proxy_protocol`"),
+            (r#"{"port":10022,"proxy_protocol":"v1","protocol":"udp"}"#, "`proxy_protocol`"),
+            (r#"{"port":10022,"proxy_protocol":"v1","use_tunnel":false}"#, "`proxy_protocol`"),
             (r#"{"port":10022,"name":"a\u0000b"}"#, "`name`"),
         ] {
             let refusal = read(body).expect_err(body);
@@ -289,7 +339,8 @@ mod tests {
         assert_eq!(read(&deep).expect_err("too deep").status, 400);
         assert_eq!(read(r#"{"port":13389}"#).expect_err("blacklisted").code, "port_forbidden");
         assert_eq!(read(r#"{"port":9999}"#).expect_err("below").code, "port_out_of_range");
-        assert_eq!(read(r#"{"port":10022,"protocol":"udp"}"#).expect_err("udp").code, "unsupported");
+        let direct = r#"{"port":10022,"protocol":"udp","use_tunnel":false}"#;
+        assert_eq!(read(direct).expect_err("udp").code, "unsupported");
         assert_eq!(remove(b"{\"port\":10022,\"x\":1}").expect_err("unknown").code, "invalid_field");
     }
 }

@@ -1,24 +1,32 @@
 //! The tunnel server as a whole: reads its configuration, opens what it needs in order, serves, and drains.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
-use super::mappings::Mappings;
+use super::control::{self, Control};
+use super::files::{read_secret, read_text};
+use super::handshake::Gate;
+use super::issuing::{self, Sources};
+use super::mappings::{Mappings, Tunnel};
+use super::proto::GoAwayReason;
 use super::store::Store;
+use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{StopSignals, open_to_others};
-use crate::model::Port;
+use crate::host::StopSignals;
+use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 
 /// How long visitors may finish after the server was asked to stop.
@@ -26,9 +34,6 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(30);
 
 /// How long requests to the API may finish once the mappings are closed.
 const API_GRACE: Duration = Duration::from_secs(1);
-
-/// The largest configuration, environment or key file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How to stop: for how long visitors may finish, and what ends that early.
 pub struct Drain {
@@ -55,6 +60,16 @@ pub struct Server {
     api: ApiServer,
     api_address: SocketAddr,
     mappings: Mappings,
+    door: Option<Door>,
+}
+
+/// The control port of a running server.
+struct Door {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    queue: YardQueue,
+    task: JoinHandle<()>,
+    join_code: Option<Secret>,
 }
 
 impl Server {
@@ -66,17 +81,20 @@ impl Server {
         let (store, rows) = Store::open(&config.database)?;
         let listener = TcpListener::bind(config.api.listen).await.map_err(|error| api_taken(&error, &config))?;
         let api_address = listener.local_addr().map_err(|error| api_taken(&error, &config))?;
-        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store);
+        let tunnel = config.tunnel.enabled.then(|| open_tunnel(&config)).transpose()?;
+        let (listener_of_door, tunnel) = tunnel.unzip();
+        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store, tunnel.clone());
         if let Some(port) = Port::new(api_address.port()) {
             mappings.own().add(port);
         }
+        let door = match (listener_of_door, tunnel) {
+            (Some(listener), Some(tunnel)) => Some(open_door(listener, tunnel, &config, &mappings)?),
+            _ => None,
+        };
         mappings.restore(rows).await;
-        if config.tunnel.enabled {
-            tracing::warn!("this version forwards directly only; mappings through the tunnel are refused");
-        }
         tracing::info!(api = %api_address, ports = %config.ports.range, "serving");
         let api = ApiServer::start(listener, config, mappings.clone());
-        Ok(Self { api, api_address, mappings })
+        Ok(Self { api, api_address, mappings, door })
     }
 
     /// Where the API listens; the real port where the configuration named 0.
@@ -85,17 +103,89 @@ impl Server {
         self.api_address
     }
 
+    /// Where clients connect; `None` when the tunnel is switched off.
+    #[must_use]
+    pub fn tunnel_address(&self) -> Option<SocketAddr> {
+        self.door.as_ref().map(|door| door.address)
+    }
+
+    /// The code with which a first client joins, at the first start alone; to be shown once.
+    #[must_use]
+    pub fn join_code(&self) -> Option<&Secret> {
+        self.door.as_ref().and_then(|door| door.join_code.as_ref())
+    }
+
     /// Serves until `shutdown` completes, then accepts nothing more, lets visitors finish, and resets the rest.
     pub async fn finish(self, shutdown: impl Future<Output = Drain>) -> Summary {
         let Drain { grace, now } = shutdown.await;
         tracing::info!(seconds = grace.as_secs(), "stopping; visitors may finish");
         let api = tokio::spawn(self.api.stop());
+        if let Some(door) = &self.door {
+            door.stop.send_replace(true);
+            door.queue
+                .run(|yard| yard.sessions().iter().for_each(|(_, link)| link.go_away(GoAwayReason::ShuttingDown)))
+                .await;
+        }
         let cut = self.mappings.close(Instant::now() + grace, now).await;
+        if let Some(door) = self.door {
+            door.task.abort();
+            door.queue
+                .run(|yard| yard.sessions().iter().for_each(|(_, link)| link.cut(GoAwayReason::ShuttingDown)))
+                .await;
+            door.queue.rest().await;
+        }
         // What is still asked after that is answered by a closed connection.
         let _ = timeout(API_GRACE, api).await;
         tracing::info!(cut, "stopped");
         Summary { cut }
     }
+}
+
+/// Binds the control port and starts the thread of the sessions.
+fn open_tunnel(config: &ServerConfig) -> Result<(std::net::TcpListener, Tunnel)> {
+    let address = config.tunnel.listen;
+    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    let listener = bound.map_err(|error| {
+        let address = address.to_string();
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return Error::new(ErrorKind::Busy, TunnelWords::ControlPortTaken { address })
+                .hint(TunnelWords::OtherControlPort { port: config.tunnel.listen.port() });
+        }
+        Error::new(ErrorKind::Missing, TunnelWords::ControlUnavailable { address, reason: error.to_string() })
+            .hint(TunnelWords::CheckControlAddress)
+    })?;
+    let failed =
+        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
+    let queue = YardQueue::start().map_err(failed)?;
+    Ok((listener, Tunnel { queue, sessions: Arc::default() }))
+}
+
+/// Opens the control port for clients.
+fn open_door(
+    listener: std::net::TcpListener,
+    tunnel: Tunnel,
+    config: &ServerConfig,
+    mappings: &Mappings,
+) -> Result<Door> {
+    let failed =
+        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let issuing::Door { tls, tokens, join_code } = issuing::Door::open(config, config.tunnel.insecure)?;
+    let (stop, stopping) = watch::channel(false);
+    let control = Control { sessions: tunnel.sessions, queue: tunnel.queue.clone(), tokens, stopping };
+    tracing::info!(tunnel = %address, tls = tls.is_some(), "waiting for clients");
+    if let Some(port) = Port::new(address.port()) {
+        mappings.own().add(port);
+    }
+    let gate = Arc::new(Gate::new(tls, config.tunnel.legacy_v1, Arc::new(control.clone())));
+    let revocations = control.clone().cut_revoked();
+    let serving = control::serve(listener, gate, control, Arc::clone(mappings.accepts()));
+    let task = tokio::spawn(async { drop(tokio::join!(serving, revocations)) });
+    Ok(Door { address, stop, queue: tunnel.queue, task, join_code })
 }
 
 /// Starts a server and serves until `shutdown` completes.
@@ -108,12 +198,11 @@ pub async fn run(config: ServerConfig, shutdown: impl Future<Output = Drain>) ->
 ///
 /// `environment` is the process's own; variables of `env_file` stand where it is silent. Without `config_file`
 /// everything comes from variables and defaults.
-pub fn main_entry(
-    config_file: Option<&Path>,
-    env_file: Option<&Path>,
-    environment: &BTreeMap<String, String>,
-) -> Result<Summary> {
-    let config = load(config_file, env_file, environment)?;
+///
+/// `insecure` insists on plaintext that other machines can reach. `announce` is given the join code of a first start.
+pub fn main_entry(from: Sources<'_>, insecure: bool, announce: impl FnOnce(&Secret)) -> Result<Summary> {
+    let mut config = load(from.config, from.env_file, from.environment)?;
+    config.tunnel.insecure = insecure;
     start_logging(config.log);
     let failed =
         |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
@@ -124,7 +213,9 @@ pub fn main_entry(
             signals.next().await;
             Drain::new(DRAIN_GRACE, async move { signals.next().await })
         };
-        run(config, shutdown).await
+        let server = Server::start(config).await?;
+        server.join_code().map(announce);
+        Ok(server.finish(shutdown).await)
     })
 }
 
@@ -159,7 +250,8 @@ pub fn load_env_file(path: &Path) -> Result<Vec<(String, String)>> {
     })
 }
 
-fn sources(
+/// Reads the texts that a configuration is made of.
+pub(super) fn sources(
     config_file: Option<&Path>,
     env_file: Option<&Path>,
     environment: &BTreeMap<String, String>,
@@ -173,38 +265,22 @@ fn sources(
     Ok((yaml, variables))
 }
 
-fn at(error: Error, config_file: Option<&Path>) -> Error {
+/// Says in which file it happened.
+pub(super) fn at(error: Error, config_file: Option<&Path>) -> Error {
     match config_file {
         Some(path) => error.context(TunnelWords::InFile { path: path.to_path_buf() }),
         None => error,
     }
 }
 
-fn read_text(path: &Path, words: TunnelWords) -> Result<String> {
-    let read = || {
-        // A pipe or a device would keep the start waiting.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
-        }
-        let mut text = String::new();
-        File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-        Ok(text)
-    };
-    read().map_err(|error| {
-        let place = TunnelWords::BecauseOf { path: path.to_path_buf(), reason: error.to_string() };
-        Error::new(ErrorKind::Missing, words).context(place)
-    })
-}
-
 /// Reads the file of `api.api_key_file`, which nobody else may read.
 fn read_key(path: &Path) -> Result<String> {
-    let key = read_text(path, TunnelWords::KeyFileUnreadable)?;
-    if fs::metadata(path).is_ok_and(|metadata| open_to_others(&metadata)) {
-        let path = path.to_path_buf();
-        return Err(Error::new(ErrorKind::Refused, TunnelWords::KeyFileOpen { path: path.clone() })
-            .hint(TunnelWords::CloseKeyFile { path }));
-    }
-    Ok(key)
+    read_secret(
+        path,
+        TunnelWords::KeyFileUnreadable,
+        |path| TunnelWords::KeyFileOpen { path }.into(),
+        |path| TunnelWords::CloseKeyFile { path }.into(),
+    )
 }
 
 fn api_taken(error: &io::Error, config: &ServerConfig) -> Error {
@@ -236,7 +312,10 @@ fn start_logging(log: LogSettings) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::host::open_to_others;
 
     const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
 

@@ -17,13 +17,14 @@ const SECTIONS: [&str; 9] =
     ["port_range", "tunnel", "api", "database", "stats", "security", "security.port_range", "security.targets", "log"];
 
 /// Every key of a configuration.
-pub(super) const KEYS: [&str; 28] = [
+pub(super) const KEYS: [&str; 29] = [
     "port_range.from",
     "port_range.end",
     "port_range.listen",
     "tunnel.enabled",
     "tunnel.listen_port",
     "tunnel.listen",
+    "tunnel.address",
     "tunnel.tls",
     "tunnel.cert_file",
     "tunnel.key_file",

@@ -1,7 +1,7 @@
 //! The mappings on disk: one `SQLite` file, one thread that writes it, and a lock that keeps a second server out.
 //!
 //! WAL with `synchronous=FULL`: what was acknowledged survives a killed process and a lost machine. The table is the
-//! predecessor's with three columns more; its file is migrated in place after a copy was made.
+//! predecessor's with four columns more; its file is migrated in place after a copy was made.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -12,12 +12,14 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::disk::create_once;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Port;
+use crate::words::trust::TrustWords;
 use crate::words::tunnel::TunnelWords;
 
 /// The schema that this program writes, as `user_version`.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// Writes that may wait for the thread; the API's own limits keep far below it.
 const QUEUE: usize = 64;
@@ -42,8 +44,11 @@ pub(crate) struct NewMapping {
     /// A JSON array of networks, as the predecessor keeps it.
     pub(crate) access_ips: String,
     pub(crate) name: String,
+    /// `tcp` or `udp`.
     pub(crate) protocol: String,
     pub(crate) client: String,
+    /// The PROXY header that the target gets: `v1`, `v2`, or empty for none.
+    pub(crate) proxy_protocol: String,
 }
 
 /// A mapping as stored.
@@ -84,11 +89,9 @@ impl Store {
     /// [`ErrorKind::Missing`]; one written by a later version is [`ErrorKind::Refused`].
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<StoredMapping>)> {
         let place = || TunnelWords::InDatabase { path: path.to_path_buf() };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| cannot_open(&error).context(place()))?;
-        }
+        make_folder(path).map_err(|error| error.context(place()))?;
         let lock = lock(path).map_err(|error| error.context(place()))?;
-        let mut connection = connect(path).map_err(|error| explain(&error, path).context(place()))?;
+        let mut connection = connect(path).map_err(|error| error.context(place()))?;
         migrate(&mut connection, path).map_err(|error| error.context(place()))?;
         let rows = rows(&connection).map_err(|error| explain(&error, path).context(place()))?;
         let (writes, mut queue) = mpsc::channel(QUEUE);
@@ -120,6 +123,24 @@ impl Store {
     }
 }
 
+/// Opens the database beside a server that may be running on it. Only where none runs, the file is made or brought up
+/// to date; one that runs with an earlier version is [`ErrorKind::Busy`].
+pub(crate) fn open_beside(path: &Path) -> Result<Connection> {
+    let open = || {
+        make_folder(path)?;
+        let mut connection = connect(path)?;
+        if version(&connection).map_err(|error| explain(&error, path))? != SCHEMA {
+            let _lock = lock(path).map_err(|error| match error.kind() {
+                ErrorKind::Busy => Error::new(ErrorKind::Busy, TrustWords::ServerOlder).hint(TrustWords::RestartServer),
+                _ => error,
+            })?;
+            migrate(&mut connection, path)?;
+        }
+        Ok(connection)
+    };
+    open().map_err(|error: Error| error.context(TunnelWords::InDatabase { path: path.to_path_buf() }))
+}
+
 /// A file name beside the database: `mappings.db` → `mappings.db.lock`.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -140,7 +161,21 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+fn make_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or(Ok(()), fs::create_dir_all).map_err(|error| cannot_open(&error))
+}
+
+/// Opens the file, and makes it first where there is none: for its owner alone, because it holds what recognises
+/// tokens. `SQLite` gives the files beside it the same mode.
+fn connect(path: &Path) -> Result<Connection> {
+    if matches!(path.try_exists(), Ok(false)) {
+        create_once(path, b"", true)?;
+    }
+    prepared(path).map_err(|error| explain(&error, path))
+}
+
+fn prepared(path: &Path) -> rusqlite::Result<Connection> {
     // Without SQLITE_OPEN_URI, so that a file may be called `file:x?mode=memory`.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -172,11 +207,25 @@ const CREATE: &str = "CREATE TABLE mappings (
     created_at TEXT NOT NULL DEFAULT '',
     name TEXT NOT NULL DEFAULT '',
     protocol TEXT NOT NULL DEFAULT 'tcp',
-    client TEXT NOT NULL DEFAULT ''
+    client TEXT NOT NULL DEFAULT '',
+    proxy_protocol TEXT NOT NULL DEFAULT ''
 )";
 
+/// What recognises tokens; a name is free again when its token was revoked.
+const CREATE_TOKENS: &str = "CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    stored_key BLOB NOT NULL,
+    server_key BLOB NOT NULL,
+    ports TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    revoked_at TEXT,
+    last_seen_at TEXT
+);
+CREATE UNIQUE INDEX tokens_name ON tokens (name) WHERE revoked_at IS NULL";
+
 /// Columns that older tables lack, with what stands for them.
-const LATER_COLUMNS: [(&str, &str); 9] = [
+const LATER_COLUMNS: [(&str, &str); 10] = [
     ("target_host", "TEXT NOT NULL DEFAULT ''"),
     ("use_tunnel", "INTEGER NOT NULL DEFAULT 0"),
     ("bandwidth_limit", "INTEGER NOT NULL DEFAULT 0"),
@@ -186,11 +235,16 @@ const LATER_COLUMNS: [(&str, &str); 9] = [
     ("name", "TEXT NOT NULL DEFAULT ''"),
     ("protocol", "TEXT NOT NULL DEFAULT 'tcp'"),
     ("client", "TEXT NOT NULL DEFAULT ''"),
+    ("proxy_protocol", "TEXT NOT NULL DEFAULT ''"),
 ];
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let explained = |error: rusqlite::Error| explain(&error, path);
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(explained)?;
+    let version = version(connection).map_err(explained)?;
     if version > SCHEMA {
         return Err(Error::new(ErrorKind::Refused, TunnelWords::DatabaseNewer).hint(TunnelWords::NewerProgram));
     }
@@ -204,8 +258,9 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
             .map(|number| beside(path, &format!(".before-v{SCHEMA}.{number}")))
             .find(|copy| !copy.exists())
             .ok_or_else(|| Error::new(ErrorKind::Missing, TunnelWords::TooManyCopies))?;
+        create_once(&copy, b"", true)?;
         connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(explained)?;
-        tracing::info!(copy = %copy.display(), "migrating a database of the predecessor");
+        tracing::info!(copy = %copy.display(), from = version, "bringing the database up to date");
     }
     upgrade(connection, old).map_err(explained)
 }
@@ -231,6 +286,7 @@ fn upgrade(connection: &mut Connection, old: bool) -> rusqlite::Result<()> {
     } else {
         transaction.execute_batch(CREATE)?;
     }
+    transaction.execute_batch(CREATE_TOKENS)?;
     transaction.execute_batch(&format!("PRAGMA user_version = {SCHEMA}"))?;
     transaction.commit()
 }
@@ -238,7 +294,7 @@ fn upgrade(connection: &mut Connection, old: bool) -> rusqlite::Result<()> {
 /// Columns as text or number whatever the predecessor declared them as; `NULL` becomes the default.
 const SELECT: &str = "SELECT id, source_port, ifnull(target_host, ''), target_port, ifnull(use_tunnel, 0) <> 0,
     max(ifnull(bandwidth_limit, 0), 0), ifnull(access_rule, ''), ifnull(access_ips, ''),
-    cast(ifnull(created_at, '') AS TEXT), name, protocol, client FROM mappings ORDER BY source_port";
+    cast(ifnull(created_at, '') AS TEXT), name, protocol, client, proxy_protocol FROM mappings ORDER BY source_port";
 
 fn rows(connection: &Connection) -> rusqlite::Result<Vec<StoredMapping>> {
     let mut statement = connection.prepare(SELECT)?;
@@ -274,6 +330,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMapping> {
             name: row.get(9)?,
             protocol: row.get(10)?,
             client: row.get(11)?,
+            proxy_protocol: row.get(12)?,
         },
     })
 }
@@ -293,8 +350,8 @@ fn perform(connection: &Connection, write: Write) {
 
 fn insert(connection: &Connection, mapping: NewMapping) -> rusqlite::Result<StoredMapping> {
     let sql = "INSERT INTO mappings (source_port, target_host, target_port, use_tunnel, bandwidth_limit, access_rule,
-        access_ips, name, protocol, client, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))";
+        access_ips, name, protocol, client, proxy_protocol, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))";
     let limit = i64::try_from(mapping.bandwidth_limit).unwrap_or(i64::MAX);
     connection.execute(
         sql,
@@ -309,6 +366,7 @@ fn insert(connection: &Connection, mapping: NewMapping) -> rusqlite::Result<Stor
             mapping.name,
             mapping.protocol,
             mapping.client,
+            mapping.proxy_protocol,
         ],
     )?;
     let id = connection.last_insert_rowid();
@@ -330,7 +388,7 @@ fn cannot_open(error: &io::Error) -> Error {
         .hint(TunnelWords::CheckDatabaseAccess)
 }
 
-fn explain(error: &rusqlite::Error, path: &Path) -> Error {
+pub(super) fn explain(error: &rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             Error::new(ErrorKind::Missing, TunnelWords::DatabaseDamaged)
@@ -364,6 +422,7 @@ mod tests {
             name: "<img onerror>".to_owned(),
             protocol: "tcp".to_owned(),
             client: String::new(),
+            proxy_protocol: "v2".to_owned(),
         }
     }
 
@@ -417,12 +476,34 @@ mod tests {
         let (store, rows) = Store::open(&path).expect("migrated");
         assert_eq!(rows.len(), 1, "the row of port 0 is left alone");
         assert_eq!((rows[0].mapping.target_host.as_str(), rows[0].mapping.target_port), ("10.0.0.5", port(22)));
-        let copy = Connection::open(folder.path().join("mappings.db.before-v1.0")).expect("a copy");
+        assert_eq!((rows[0].mapping.protocol.as_str(), rows[0].mapping.proxy_protocol.as_str()), ("tcp", ""));
+        let copy = Connection::open(folder.path().join("mappings.db.before-v2.0")).expect("a copy");
         let kept: i64 = copy.query_row("SELECT count(target_ip) FROM mappings", [], |row| row.get(0)).expect("rows");
         assert_eq!(kept, 2);
         block_on(store.insert(mapping(10080))).expect("stored beside the old ones");
         drop(store);
         assert_eq!(reopen(&path).1.len(), 2);
+    }
+
+    #[test]
+    fn a_database_is_opened_beside_a_server_unless_that_is_an_older_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mappings.db");
+        open_beside(&path).expect("made where there is none");
+        let (store, _) = Store::open(&path).expect("not locked by the one beside");
+        open_beside(&path).expect("beside a server");
+        let connection = open_beside(&path).expect("beside a server");
+        connection.execute_batch("DROP TABLE tokens; PRAGMA user_version = 1").expect("as an older server leaves it");
+        let error = open_beside(&path).expect_err("an older server");
+        assert!(error.kind() == ErrorKind::Busy && error.way_out().is_some(), "{error}");
+        drop((store, connection));
+        let (store, _) = reopen(&path);
+        open_beside(&path).expect("brought up to date").execute_batch("SELECT id FROM tokens").expect("a table");
+        drop(store);
+        for name in ["mappings.db", "mappings.db.before-v2.0"] {
+            let metadata = fs::metadata(folder.path().join(name)).expect("a file");
+            assert!(!crate::host::open_to_others(&metadata), "{name}");
+        }
     }
 
     #[test]

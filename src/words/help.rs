@@ -17,6 +17,11 @@ catalogue! {
         Down => "Stop and remove the launched service", "停止并移除已启动的服务";
         Tunnel => "The tunnel", "隧道";
         TunnelServer => "Run the tunnel server until it is stopped", "运行隧道服务端，直到被停止";
+        TunnelClient => "Connect this machine to a tunnel server, and stay connected", "把本机接入隧道服务端，并保持连接";
+        TunnelToken => "Make, list and revoke the tokens of clients", "新建、列出和吊销客户端令牌";
+        TokenCreate => "Make a token and print it, this once, with its join code", "新建令牌，并一次性打印令牌及其加入码";
+        TokenList => "List the tokens, also the revoked ones", "列出令牌，包括已吊销的";
+        TokenRevoke => "Take a token back; its clients are cut off at once", "吊销令牌；其客户端立即断开";
         TunnelHealth => "Ask a running tunnel server whether it is well", "询问运行中的隧道服务端是否正常";
         Bench => "Load test of any TCP service, through a tunnel or not", "对任意 TCP 服务进行负载测试，无论是否经过隧道";
         BenchServe => "Run a target for the load test until it is stopped", "运行负载测试的目标，直到被停止";
@@ -46,10 +51,15 @@ catalogue! {
         FormatValue => "FORMAT", "格式";
         ProtocolValue => "PROTOCOL", "协议";
         ReportValue => "KIND=FILE", "类型=文件";
+        ServerValue => "HOST:PORT", "主机:端口";
+        CodeValue => "CODE", "加入码";
+        PinValue => "SHA256", "指纹";
+        TargetValue => "TARGET", "目标";
         TestValue => "TEST", "测试";
         BytesValue => "BYTES", "字节数";
         HostPortValue => "HOST:PORT", "主机:端口";
         ServiceValue => "SERVICE", "服务";
+        NameOrIdValue => "NAME|ID", "名称|标识";
 
         Directory => "The project directory [default: the current one]", "项目目录 [默认：当前目录]";
         Json => "Print one JSON document on stdout", "在标准输出打印一份 JSON 文档";
@@ -114,7 +124,24 @@ catalogue! {
         BenchNoData => "Send nothing: run only connect and idle, which any service can take", "不发送数据：只运行任何服务都能承受的 connect 和 idle";
         BenchListen => "Where to listen; port 0 takes any free one [default: 127.0.0.1:0]", "监听的地址；端口 0 表示任意空闲端口 [默认：127.0.0.1:0]";
         Config => "The configuration file", "配置文件";
+        TokenName => "What to call it: at most 31 letters, digits and the signs - _ .", "令牌名称：最多 31 个字符，可用字母、数字和 - _ .";
+        TokenPorts => "Public ports that its clients may serve; can be repeated [default: all of the server]",
+            "其客户端可使用的公网端口；可重复 [默认：服务器的全部端口]";
+        TokenToRevoke => "The token, by its name or its id", "令牌的名称或标识";
         ConfigEnvFile => "A file of variables that complete the configuration", "补充配置的变量文件";
+        Server => "The tunnel server, with the port of its tunnel.listen_port", "隧道服务端的地址，端口为其 tunnel.listen_port";
+        Join => "A join code of the server, which holds its address, a token and its fingerprint", "服务端给出的加入码，包含地址、令牌和指纹";
+        TokenFile => "The file that holds the token; - reads it from standard input", "保存令牌的文件；- 表示从标准输入读取";
+        Pin => "The fingerprint of the server's key, as its log shows it after `pin=`", "服务端密钥的指纹，即其日志中 `pin=` 之后的内容";
+        Ca => "The certificate of the authority that has certified the server", "为服务端签发证书的机构证书";
+        Cert => "This client's certificate, where the server asks for one", "本客户端的证书（服务端要求时）";
+        CertKey => "The private key of that certificate", "该证书的私钥";
+        ServeInsecure => "Accept clients without TLS where other machines can reach the tunnel", "在其他机器可访问时，也接受不使用 TLS 的客户端";
+        Insecure => "Do without TLS, also towards another machine", "不使用 TLS，即使连接其他机器";
+        ClientName => "What to be called below the token's name, where several machines share a token", "多台机器共用一个令牌时，本机在令牌名下的名称";
+        Expose => "What the server may reach: PORT, or HOST:PORT with a range or * for ports; repeat it [default: this machine's loopback]",
+            "允许服务端访问的目标：端口，或 主机:端口，端口可为范围或 *；可重复 [默认：本机回环地址]";
+        LegacyV1 => "Speak version 1 of the protocol, which has neither token nor TLS", "使用第 1 版协议，它没有令牌也没有 TLS";
         State => "The folder for the state of the service", "存放服务状态的目录";
         Spec => "The file that describes the service", "描述该服务的文件";
 
@@ -160,6 +187,20 @@ catalogue! {
             "  portwright down                                 询问后停止
   portwright down --yes                           不提问，直接停止
   portwright down --yes --instance ci-7           停止多个副本中的一个";
+        TunnelClientExamples => "  portwright tunnel client --join CODE             everything in one code
+  portwright tunnel client --server tunnel.example.org:9000 --token-file token --pin sha256:…
+  portwright tunnel client --join CODE --expose 22 --expose 10.0.0.5:80  these targets and no other",
+            "  portwright tunnel client --join CODE             一个加入码包含全部信息
+  portwright tunnel client --server tunnel.example.org:9000 --token-file token --pin sha256:…
+  portwright tunnel client --join CODE --expose 22 --expose 10.0.0.5:80  只开放这些目标";
+        TokenExamples => "  portwright tunnel token create --config config.yaml --name home
+  portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
+  portwright tunnel token list --config config.yaml
+  portwright tunnel token revoke home --config config.yaml",
+            "  portwright tunnel token create --config config.yaml --name home
+  portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
+  portwright tunnel token list --config config.yaml
+  portwright tunnel token revoke home --config config.yaml";
         BenchExamples => "  portwright bench serve --listen 127.0.0.1:9000  a target, for the far side of what is tested
   portwright bench 127.0.0.1:8000 --direct 127.0.0.1:9000  through a tunnel, and how that compares
   portwright bench 127.0.0.1:7 --echo --test ping-pong,connect  any echo server",

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod prompt;
 pub mod prose;
 pub mod text;
+pub mod trust;
 pub mod tunnel;
 pub mod verbs;
 
@@ -91,6 +92,8 @@ message! {
     Prompt(prompt::PromptWords),
     /// Words about `.env` and compose files.
     Text(text::TextWords),
+    /// Words about certificates, tokens and trust.
+    Trust(trust::TrustWords),
     /// Words about the bundled tunnel server.
     Tunnel(tunnel::TunnelWords),
     /// Words of the verbs.

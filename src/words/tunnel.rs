@@ -50,20 +50,36 @@ catalogue! {
 
         MappingCreated { port: crate::model::Port } => "mapping of port {port} created", "端口映射创建成功：{port}";
         MappingRemoved { port: crate::model::Port } => "mapping of port {port} removed", "端口映射已删除：{port}";
+        ClientsListed => "clients listed", "已列出客户端";
         MappingsListed => "mappings listed", "已列出端口映射";
 
         InvalidField { field: &'static str, wanted: Wanting } => "`{field}` must be {wanted}", "`{field}` 无效，应为：{wanted}";
         BadJson { detail: String } => "the body cannot be understood: {detail}", "无法理解请求内容：{detail}";
         NotAnObject => "the body must be a JSON object", "请求内容必须是 JSON 对象";
-        UdpUnsupported => "only TCP can be forwarded", "只能转发 TCP";
+        UdpUnsupported => "a direct mapping forwards TCP alone; UDP goes through the tunnel, with `use_tunnel`: true", "直接映射只能转发 TCP；UDP 须经由隧道，请设 `use_tunnel` 为 true";
         PortForbidden { port: crate::model::Port } => "port {port} is on the server's blacklist", "端口 {port} 在服务器的黑名单中";
         PortOutOfRange { port: crate::model::Port, range: crate::model::PortRange } => "port {port} is outside the server's range {range}", "端口 {port} 不在服务器的范围 {range} 内";
         PortInUse { port: crate::model::Port } => "port {port} is in use on the server", "系统内端口 {port} 已被占用";
         PortPrivileged { port: crate::model::Port } => "the server may not open port {port}", "服务器无权打开端口 {port}";
         PortUnavailable { port: crate::model::Port, reason: String } => "the server cannot open port {port}: {reason}", "服务器无法打开端口 {port}：{reason}";
         MappingExists { port: crate::model::Port } => "port {port} already is a mapping", "已经存在端口 {port} 的映射";
+        MappingExistsAs { port: crate::model::Port, protocol: String } =>
+            "port {port} already is a mapping of {protocol}, and a port number is one mapping, whatever its protocol", "端口 {port} 已有 {protocol} 映射；一个端口号只能有一个映射，不论协议";
         MappingNotFound { port: crate::model::Port } => "port {port} is no mapping", "端口 {port} 没有映射";
         TooManyMappings { limit: usize } => "the server has its {limit} mappings", "映射数量已达上限 {limit}";
+        NoClient => "no client is connected that may serve it", "没有可为其服务的客户端连接";
+        ControlPortTaken { address: String } => "cannot open the tunnel: {address} is in use", "无法打开隧道：{address} 已被占用";
+        OtherControlPort { port: u16 } => "`portwright scan --range {port}` names the holder; tunnel.listen_port chooses another port", "`portwright scan --range {port}` 可查占用者；tunnel.listen_port 可另选端口";
+        ControlUnavailable { address: String, reason: String } => "cannot open the tunnel at {address}: {reason}", "无法在 {address} 打开隧道：{reason}";
+        CheckControlAddress => "tunnel.listen must be an address of this machine, and ports below 1024 may need a privilege", "tunnel.listen 必须是本机地址；1024 以下的端口可能需要权限";
+        BadExpose { text: String, wanted: Wanting } => "`--expose {text}` must be {wanted}", "`--expose {text}` 无效，应为：{wanted}";
+        StandardInput { reason: String } => "standard input: {reason}", "标准输入：{reason}";
+        LinkSilent { server: String } => "{server} has not been heard for 15 seconds", "已有 15 秒没有收到 {server} 的消息";
+        LinkBroken { server: String, reason: String } => "the connection to {server} broke: {reason}", "与 {server} 的连接中断：{reason}";
+        LinkClosed { server: String } => "{server} closed the connection", "{server} 关闭了连接";
+        ServerStopped { server: String } => "{server} is stopping", "{server} 正在停止";
+        TokenRevoked { server: String } => "{server} has revoked the token", "{server} 已吊销该令牌";
+        ClientReplaced { server: String } => "another client took over this name at {server}", "另一个客户端在 {server} 上接管了此名称";
         TunnelUnavailable => "this server has no tunnel; name a target to forward directly", "此服务器没有隧道；请指定目标以直接转发";
         TargetSpecial { target: String } => "{target} is an address that no mapping may reach", "任何映射都不允许访问 {target}";
         TargetOwn { target: String } => "{target} is a listener of this server, which would be a loop", "{target} 是本服务器自己的监听端口，会形成回环";
@@ -100,6 +116,7 @@ catalogue! {
         FromOne => "a whole number, 1 or more", "不小于 1 的整数";
         OffsetNumber => "a whole number, 0 to 65535", "0 到 65535 的整数";
         ListenAddress => "an address such as 127.0.0.1 or ::", "IP 地址，例如 127.0.0.1 或 ::";
+        HostAndPort => "HOST:PORT, as clients dial it", "客户端所用的 主机:端口";
         LastPort => "a port not below port_range.from", "不小于 port_range.from 的端口";
         CertificateKey => "the key of tunnel.cert_file", "tunnel.cert_file 对应的私钥";
         KeyCertificate => "the certificate of tunnel.key_file", "tunnel.key_file 对应的证书";
@@ -111,7 +128,10 @@ catalogue! {
         Format => "text or json", "text 或 json";
         OnlyTargetHost => "left out, since target_host is given", "省略，因为已给出 target_host";
         OnlySourcePort => "left out, since source_port is given", "省略，因为已给出 source_port";
-        Tcp => "tcp", "tcp";
+        TcpOrUdp => "tcp or udp", "tcp 或 udp";
+        ProxyVersion => "v1, v2 or empty", "v1、v2 或留空";
+        ProxyOfUdp => "v2 or empty, since version 1 knows no UDP", "v2 或留空，因为第 1 版不支持 UDP";
+        NoProxy => "left out, since the mapping does not go through the tunnel", "省略，因为该映射不经由隧道";
         Text => "a string", "字符串";
         ShortName => "at most 64 printable characters", "不超过 64 个可打印字符";
         Rule => "disabled, whitelist or blacklist", "disabled、whitelist 或 blacklist";
@@ -122,6 +142,7 @@ catalogue! {
         Prefix => "a prefix of 0 to 32, or 0 to 128", "前缀长度 0 到 32（IPv6 为 0 到 128）";
         HostOrAddress => "a host name or an address", "主机名或 IP 地址";
         PlainDecimal => "an address in plain decimal notation", "普通十进制写法的 IP 地址";
+        ExposedTarget => "PORT or HOST:PORT, where the port may be a range or *", "端口或 主机:端口，端口可以是范围或 *";
         TargetEntry => "a host name, an address or a network like 10.0.0.0/8", "主机名、IP 地址或网段，例如 10.0.0.0/8";
     }
 }

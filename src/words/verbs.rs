@@ -29,6 +29,7 @@ catalogue! {
         AskLaunch => "Start the service?", "启动服务？";
         AskUndo => "Put these files back?", "恢复这些文件？";
         AskDown { name: String } => "Stop and remove {name}?", "停止并移除 {name}？";
+        AskRevoke { name: String } => "Revoke the token {name}? Its clients are cut off at once.", "吊销令牌 {name}？其客户端会立即断开。";
         ToolLine { line: String } => "  {line}", "  {line}";
 
         Moved { service: String, from: PortRange, to: PortRange } => "{service}: {from} → {to}", "{service}：{from} → {to}";
@@ -64,6 +65,8 @@ catalogue! {
             "以下文件在要撤销的运行之后又被修改：{files}；没有任何更改";
         HintEditedSince => "put the shown lines back by hand, or move the edited file away and run `portwright undo` again",
             "请手动恢复所示内容，或移走被修改的文件后再次运行 `portwright undo`";
+        TunnelConnected { server: String, name: String } => "connected to {server} as {name}", "已连接 {server}，名称为 {name}";
+        TunnelWaiting { seconds: String } => "trying again in {seconds} s", "{seconds} 秒后重试";
         CutVisitors { count: usize } => "{count} connections did not finish in time and were reset", "{count} 个连接未能及时结束，已被重置";
         ServerHealth { address: String, status: String } => "{address}: {status}", "{address}：{status}";
     }

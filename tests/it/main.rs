@@ -33,6 +33,7 @@ mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
+mod trust;
 #[cfg(test)]
 #[cfg(unix)]
 mod wizard;

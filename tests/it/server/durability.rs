@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use portwright::error::ErrorKind;
 use portwright::tunnel::health_probe;
+use portwright::tunnel::issuing::Sources;
 use portwright::tunnel::server::{Server, main_entry};
 use serde_json::{Value, json};
 
@@ -76,11 +77,10 @@ const ROLE: &str = "IT_SERVER_ROLE";
 #[test]
 fn serves_when_asked_to() {
     let environment: BTreeMap<String, String> = std::env::vars().collect();
-    let outcome = if environment.contains_key(ROLE) {
-        main_entry(None, None, &environment).map(|summary| summary.cut)
-    } else {
-        main_entry(None, None, &BTreeMap::new()).map(|summary| summary.cut)
-    };
+    let nothing = BTreeMap::new();
+    let environment_of_server = if environment.contains_key(ROLE) { &environment } else { &nothing };
+    let from = Sources { config: None, env_file: None, environment: environment_of_server };
+    let outcome = main_entry(from, false, |_| {}).map(|summary| summary.cut);
     match outcome {
         Ok(cut) => println!("cut {cut}"),
         Err(error) => assert!(!environment.contains_key(ROLE) && error.kind() == ErrorKind::Refused, "{error}"),

@@ -1,0 +1,37 @@
+//! By which address other machines are likely to reach this one.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+/// Addresses of the documentation (RFC 5737, RFC 3849), which are nobody's: the system only looks up its route to them.
+const FAR_AWAY: [(IpAddr, IpAddr); 2] = [
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
+];
+
+/// Any port; nothing is sent to it.
+const ANY_PORT: u16 = 9;
+
+/// Returns the address that this machine uses towards the internet; `None` where it has no route there. Nothing is
+/// sent: connecting a UDP socket only chooses the route.
+#[must_use]
+pub fn outward_address() -> Option<IpAddr> {
+    FAR_AWAY.into_iter().find_map(|(here, there)| {
+        let socket = UdpSocket::bind((here, 0)).ok()?;
+        socket.connect(SocketAddr::new(there, ANY_PORT)).ok()?;
+        let address = socket.local_addr().ok()?.ip();
+        (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outward_address_is_one_of_this_machine() {
+        if let Some(address) = outward_address() {
+            assert!(!address.is_loopback());
+            assert!(UdpSocket::bind((address, 0)).is_ok());
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The tunnel client: keeps one session with the server, and comes back when it is lost.
+
+use std::future::Future;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep, timeout};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::address::ServerAddress;
+use super::entry::{Entry, EntryWishes};
+use super::exposure::Exposures;
+use super::handshake::{Credentials, DIAL_DEADLINE, GREET_DEADLINE, Greeted, connect, greet, join};
+use super::link::{Link, Parting};
+use super::proto::{GoAwayReason, Limits, Session, Side, StreamId};
+use super::relay::Far;
+use super::target::{Connect, Targets};
+use super::tls::ClientLink;
+use super::token::Token;
+use super::wire::Wire;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::{StopSignals, let_link_wait};
+use crate::model::Secret;
+use crate::words::trust::TrustWords;
+use crate::words::tunnel::TunnelWords;
+
+/// The longest wait before the first attempt after a loss, and before any attempt. Each wait is drawn between nothing
+/// and its bound, which doubles: a fleet that lost its server does not come back in step (full jitter).
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// How long a session must have lasted before a loss counts as the first again.
+const HEALTHY: Duration = Duration::from_secs(30);
+
+/// How long streams may finish after the client was asked to stop.
+const DRAIN_GRACE: Duration = Duration::from_secs(30);
+
+/// The longest token that is read from standard input, in bytes; one has 68.
+const TOKEN_BYTES_MAX: u64 = 4096;
+
+/// How often the streams that are left are counted while the client stops.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A client as it was asked for, with nothing read or judged yet.
+#[derive(Debug, Clone, Default)]
+pub struct ClientOptions {
+    /// The server, `HOST:PORT`.
+    pub server: Option<String>,
+    /// A join code in place of server, token and pin.
+    pub join: Option<Secret>,
+    /// The token itself, from a variable.
+    pub token: Option<Secret>,
+    /// The file of the token; `-` for standard input.
+    pub token_file: Option<PathBuf>,
+    /// The fingerprint of the server's key.
+    pub pin: Option<String>,
+    /// The certificate of the authority that certifies the server.
+    pub ca: Option<PathBuf>,
+    /// Certificate and key of the client.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whether to do without TLS.
+    pub insecure: bool,
+    /// What to be called below the token's name.
+    pub name: Option<String>,
+    /// What the server may reach, as typed.
+    pub exposes: Vec<String>,
+    /// Whether to speak version 1.
+    pub legacy_v1: bool,
+    /// How much is logged: 0 warnings, 1 more, 2 everything.
+    pub verbose: u8,
+}
+
+impl ClientOptions {
+    /// Reads the files and judges the rest.
+    fn resolve(&self) -> Result<ClientConfig> {
+        let expose = |text: &String| {
+            let bad = |wanted| Error::new(ErrorKind::Usage, TunnelWords::BadExpose { text: text.clone(), wanted });
+            text.parse().map_err(bad)
+        };
+        let exposures = Exposures(self.exposes.iter().map(expose).collect::<Result<_>>()?);
+        let from_stdin = self.token_file.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        let wishes = EntryWishes {
+            join: self.join.clone(),
+            server: self.server.clone(),
+            token: if from_stdin { Some(token_from_stdin()?) } else { self.token.clone() },
+            token_file: self.token_file.clone().filter(|_| !from_stdin),
+            pin: self.pin.clone(),
+            ca: self.ca.clone(),
+            identity: self.identity.clone(),
+            insecure: self.insecure,
+        };
+        let Entry { server, token, link } = Entry::read(&wishes)?;
+        Ok(ClientConfig { server, link, token, name: self.name.clone(), exposures })
+    }
+}
+
+fn token_from_stdin() -> Result<Secret> {
+    let mut text = String::new();
+    match io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text) {
+        Ok(_) => Ok(Secret::new(text)),
+        Err(error) => {
+            let reason = TunnelWords::StandardInput { reason: error.to_string() };
+            Err(Error::new(ErrorKind::Missing, TrustWords::TokenUnreadable).context(reason))
+        }
+    }
+}
+
+/// Runs a client on this thread until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for options that cannot be understood; [`ErrorKind::Missing`] and [`ErrorKind::Refused`] for
+/// files, certificates and tokens that cannot be used, and for what the server refuses for good at the first attempt.
+pub fn main_entry(options: &ClientOptions, progress: impl FnMut(Progress)) -> Result<()> {
+    start_logging(match options.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    });
+    let config = options.resolve()?;
+    block_on(async {
+        let failed =
+            |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
+        let mut signals = StopSignals::listen().map_err(failed)?;
+        run(config, progress, async || signals.next().await).await
+    })?
+}
+
+fn start_logging(level: LevelFilter) {
+    let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_target(false);
+    // A program that already logs keeps its own way of doing so.
+    let _ = lines.with_ansi(false).try_init();
+}
+
+/// Everything a client needs to know.
+#[derive(Debug)]
+pub(crate) struct ClientConfig {
+    pub(crate) server: ServerAddress,
+    pub(crate) link: ClientLink,
+    pub(crate) token: Token,
+    /// What it wants to be called below the token's name.
+    pub(crate) name: Option<String>,
+    pub(crate) exposures: Exposures,
+}
+
+/// What a client tells whoever started it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A session began, under this name.
+    Connected {
+        /// The server.
+        server: String,
+        /// The name that the server gives this client.
+        name: String,
+    },
+    /// The session is gone, or none came about; the client tries again after the wait.
+    Waiting {
+        /// Why.
+        error: Error,
+        /// For how long.
+        wait: Duration,
+    },
+}
+
+/// Runs a client until `stop` completes; a second completion ends the draining at once.
+///
+/// # Errors
+/// What no further attempt can mend before a first session came about: a certificate, a token or a name that is
+/// refused. Later the same faults are reported and tried again, because a server may be put right.
+pub(crate) async fn run(
+    config: ClientConfig,
+    mut progress: impl FnMut(Progress),
+    mut stop: impl AsyncFnMut(),
+) -> Result<()> {
+    let client = Rc::new(Client {
+        exposures: Arc::new(config.exposures),
+        credentials: Credentials { token: config.token, name: config.name, limits: Limits::OURS },
+        server: config.server,
+        link: config.link,
+    });
+    let mut bound = RETRY.0;
+    let mut met = false;
+    loop {
+        let started = Instant::now();
+        let begun = tokio::select! {
+            begun = client.begin() => begun,
+            () = stop() => return Ok(()),
+        };
+        let error = match begun {
+            Ok(greeted) => {
+                met = true;
+                progress(Progress::Connected { server: client.server.to_string(), name: greeted.name.clone() });
+                match client.serve(greeted, &mut stop).await {
+                    None => return Ok(()),
+                    Some(parting) => client.lost(&parting),
+                }
+            }
+            Err(fault) if fault.needs_person && !met => return Err(fault.error),
+            Err(fault) => {
+                bound = bound.max(fault.retry_after.unwrap_or_default());
+                fault.error
+            }
+        };
+        if started.elapsed() >= HEALTHY {
+            bound = RETRY.0;
+        }
+        let wait = bound.mul_f64(rand::rng().random_range(0.0..=1.0));
+        bound = (bound * 2).min(RETRY.1);
+        progress(Progress::Waiting { error, wait });
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = stop() => return Ok(()),
+        }
+    }
+}
+
+/// Runs [`run`] on the calling thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let failed =
+        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
+    Ok(LocalSet::new().block_on(&runtime.map_err(failed)?, future))
+}
+
+struct Client {
+    server: ServerAddress,
+    link: ClientLink,
+    credentials: Credentials,
+    exposures: Arc<Exposures>,
+}
+
+/// Why no session came about.
+struct Fault {
+    error: Error,
+    needs_person: bool,
+    retry_after: Option<Duration>,
+}
+
+impl Client {
+    async fn begin(&self) -> std::result::Result<Greeted, Fault> {
+        let transport = connect(&self.server, &self.link, DIAL_DEADLINE).await.map_err(|fault| Fault {
+            error: fault.error(&self.server),
+            needs_person: fault.needs_person(),
+            retry_after: None,
+        })?;
+        greet(transport, &self.credentials, GREET_DEADLINE).await.map_err(|fault| Fault {
+            error: fault.error(&self.server),
+            needs_person: fault.needs_person(),
+            retry_after: fault.retry_after(),
+        })
+    }
+
+    /// Serves a session; `None` when the client was asked to stop.
+    async fn serve(self: &Rc<Self>, greeted: Greeted, stop: &mut impl AsyncFnMut()) -> Option<Parting> {
+        let targets = Targets::new(Arc::clone(&self.exposures), self.data_connections(&greeted));
+        let session = Session::new(Side::Client, Limits::OURS, greeted.theirs, Instant::now().into_std());
+        let link = Link::new(session, Box::new(targets));
+        let running = link.run(greeted.transport.into(), greeted.leftover);
+        tokio::pin!(running);
+        tokio::select! {
+            parting = &mut running => return Some(parting),
+            () = stop() => {}
+        }
+        link.go_away(GoAwayReason::ShuttingDown);
+        let drained = async {
+            while link.streams() > 0 {
+                sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            _ = &mut running => return None,
+            _ = timeout(DRAIN_GRACE, drained) => {}
+            () = stop() => {}
+        }
+        link.cut(GoAwayReason::ShuttingDown);
+        running.await;
+        None
+    }
+
+    /// Returns how data connections of a session are made.
+    fn data_connections(self: &Rc<Self>, greeted: &Greeted) -> Connect {
+        let client = Rc::clone(self);
+        let (session, key) = (greeted.session, greeted.session_key.clone());
+        Rc::new(move |id: StreamId| {
+            let (client, key) = (Rc::clone(&client), key.clone());
+            Box::pin(async move {
+                let connecting = connect(&client.server, &client.link, DIAL_DEADLINE);
+                let mut transport = connecting.await.map_err(|fault| io::Error::other(format!("{fault:?}")))?;
+                join(&mut transport, &session, &key, id.get()).await?;
+                let_link_wait(transport.tcp())?;
+                Ok(Far { wire: Wire::from(transport), early: bytes::BytesMut::new() })
+            })
+        })
+    }
+
+    fn lost(&self, parting: &Parting) -> Error {
+        let server = self.server.to_string();
+        let (kind, words) = match parting {
+            Parting::Fault(fault) if fault.reason == GoAwayReason::DeadPeer => {
+                (ErrorKind::Missing, TunnelWords::LinkSilent { server })
+            }
+            Parting::GoneAway(GoAwayReason::ShuttingDown) => {
+                (ErrorKind::Missing, TunnelWords::ServerStopped { server })
+            }
+            Parting::GoneAway(GoAwayReason::Revoked) => (ErrorKind::Refused, TunnelWords::TokenRevoked { server }),
+            Parting::GoneAway(GoAwayReason::Replaced) => (ErrorKind::Busy, TunnelWords::ClientReplaced { server }),
+            Parting::Broken(error) => {
+                (ErrorKind::Missing, TunnelWords::LinkBroken { server, reason: error.to_string() })
+            }
+            Parting::Closed => (ErrorKind::Missing, TunnelWords::LinkClosed { server }),
+            Parting::Fault(_) | Parting::GoneAway(_) | Parting::Cut(_) => {
+                (ErrorKind::Missing, TunnelWords::LinkBroken { server, reason: format!("{parting:?}") })
+            }
+        };
+        Error::new(kind, words)
+    }
+}

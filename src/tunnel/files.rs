@@ -1,0 +1,51 @@
+//! Reading the files that a configuration names: regular files only, bounded, and secrets only where nobody else can.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::open_to_others;
+use crate::words::Message;
+use crate::words::tunnel::TunnelWords;
+
+/// The largest configuration, environment, key or certificate file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Reads a text file; `words` says what could not be read.
+pub(super) fn read_text(path: &Path, words: impl Into<Message>) -> Result<String> {
+    read(path, false).map_err(|error| unreadable(path, words, &error)).map(|(text, _)| text)
+}
+
+/// Reads a text file that holds a secret; one that others can read or write is refused with `open` and `close`.
+pub(super) fn read_secret(
+    path: &Path,
+    words: impl Into<Message>,
+    open: impl FnOnce(PathBuf) -> Message,
+    close: impl FnOnce(PathBuf) -> Message,
+) -> Result<String> {
+    match read(path, true).map_err(|error| unreadable(path, words, &error))? {
+        (text, true) => Ok(text),
+        (_, false) => Err(Error::new(ErrorKind::Refused, open(path.to_path_buf())).hint(close(path.to_path_buf()))),
+    }
+}
+
+fn unreadable(path: &Path, words: impl Into<Message>, error: &io::Error) -> Error {
+    let place = TunnelWords::BecauseOf { path: path.to_path_buf(), reason: error.to_string() };
+    Error::new(ErrorKind::Missing, words).context(place)
+}
+
+/// Reads the file and tells whether it is for its owner alone; one that is not stays unread where it is a secret.
+fn read(path: &Path, secret: bool) -> io::Result<(String, bool)> {
+    // A pipe or a device would keep the start waiting.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let file = File::open(path)?;
+    let private = !open_to_others(&file.metadata()?);
+    let mut text = String::new();
+    if private || !secret {
+        file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    }
+    Ok((text, private))
+}

@@ -1,0 +1,26 @@
+//! From a TCP connection to a peer that is known, on both sides.
+//!
+//! `dial` connects a client, `greet` proves its token, `admit` is the server's door, `admission` counts who waits at
+//! it; `transport` is the connection in plaintext or TLS, and `wire` the frames on it.
+
+mod admission;
+mod admit;
+mod dial;
+mod greet;
+mod transport;
+mod wire;
+
+pub(crate) use admission::Permit;
+pub(crate) use admit::{Admitted, Gate, Identity, Registry, TokenRow, admit};
+pub(crate) use dial::{DIAL_DEADLINE, connect};
+pub(crate) use greet::{Credentials, GREET_DEADLINE, Greeted, greet, join};
+pub(crate) use transport::Transport;
+
+/// The name of a session on the wire, drawn by the server.
+pub(crate) type SessionId = [u8; 16];
+
+/// What both sides call themselves.
+const AGENT: &str = concat!("portwright ", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests;

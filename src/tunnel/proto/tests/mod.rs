@@ -1,0 +1,5 @@
+//! Tests of the protocol as a whole: two honest sessions over a bad network, and an honest one against a dishonest peer.
+
+mod malice;
+mod sim;
+mod vectors;

@@ -1,0 +1,5 @@
+//! Headers.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| portwright::tunnel::fuzzing::frame(input));
