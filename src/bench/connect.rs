@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::exchange::echo_mode;
-use super::load::{Course, on_connections, without_connections};
+use super::load::{Course, FAILURE_PAUSE, on_connections, without_connections};
 use super::outcome::{Failure, Tally};
 use super::plan::{Kind, Step};
 
@@ -82,10 +82,12 @@ async fn one(course: &Rc<Course>) {
         Ok(_) if course.step.kind == Kind::Silent => Ok(()),
         Ok(mut stream) => echo_byte(&mut stream).await,
     };
-    let mut tally = course.tally.borrow_mut();
     match done {
-        Ok(()) => tally.count(1, before.elapsed()),
-        Err(failure) => tally.fail(failure),
+        Ok(()) => course.tally.borrow_mut().count(1, before.elapsed()),
+        Err(failure) => {
+            course.tally.borrow_mut().fail(failure);
+            sleep(FAILURE_PAUSE).await;
+        }
     }
 }
 

@@ -11,9 +11,10 @@ use std::task::Poll;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::flow::READ_BYTES;
-use super::load::{Course, open, without_connections};
+use super::load::{Course, FAILURE_PAUSE, open, without_connections};
 use super::outcome::{Failure, Tally};
 use super::plan::Step;
 use super::wire::{DIGEST_BYTES, Mode, split_mix};
@@ -24,13 +25,17 @@ const MESSAGES_MAX: u64 = 32;
 /// A message has from 1 byte to 2 to the power of this many, minus one: 256 KiB.
 const MESSAGE_BITS_MAX: u64 = 18;
 
+/// What all batches of a moment may take, in bytes: ten thousand connections then have 25 KiB each.
+const BATCHES_BYTES_MAX: usize = 256 << 20;
+
 /// Measures whether everything arrives as it was sent.
 pub(super) fn reliability(address: SocketAddr, step: Step) -> Tally {
     without_connections(address, step, move |lane| async move {
         let course = &lane.course;
         let mut seed = lane.index as u64;
+        let most = BATCHES_BYTES_MAX / step.connections.max(1);
         while course.goes_on() {
-            let batch = Batch::random(&mut seed);
+            let batch = Batch::random(&mut seed, most);
             let done = batch.there_and_back(course).await;
             let mut tally = course.tally.borrow_mut();
             match done {
@@ -38,7 +43,11 @@ pub(super) fn reliability(address: SocketAddr, step: Step) -> Tally {
                     tally.bytes += batch.bytes.len() as u64;
                     tally.operations += batch.ends.len() as u64;
                 }
-                Err(failure) => tally.fail(failure),
+                Err(failure) => {
+                    tally.fail(failure);
+                    drop(tally);
+                    sleep(FAILURE_PAUSE).await;
+                }
             }
         }
         course.work_done();
@@ -54,17 +63,18 @@ struct Batch {
 }
 
 impl Batch {
-    /// Sizes of every magnitude are equally frequent.
-    fn random(seed: &mut u64) -> Self {
+    /// Sizes of every magnitude are equally frequent; what is beyond `most` bytes in all is left out.
+    fn random(seed: &mut u64, most: usize) -> Self {
+        let mut ends = Vec::new();
         let mut total = 0;
-        let ends: Vec<usize> = (0..=split_mix(seed) % MESSAGES_MAX)
-            .map(|_| {
-                let bits = 1 + split_mix(seed) % MESSAGE_BITS_MAX;
-                let size = 1 + split_mix(seed) % ((1 << bits) - 1);
-                total += usize::try_from(size).unwrap_or(1);
-                total
-            })
-            .collect();
+        for _ in 0..=split_mix(seed) % MESSAGES_MAX {
+            let bits = 1 + split_mix(seed) % MESSAGE_BITS_MAX;
+            let size = usize::try_from(1 + split_mix(seed) % ((1 << bits) - 1)).unwrap_or(1);
+            if total < most {
+                total += size.min(most - total);
+                ends.push(total);
+            }
+        }
         let words = (0..total.div_ceil(8)).flat_map(|_| split_mix(seed).to_be_bytes());
         Self { bytes: words.take(total).collect(), ends }
     }
@@ -145,7 +155,8 @@ mod tests {
     fn a_batch_is_cut_into_its_messages_and_nothing_is_left_over() {
         let mut seed = 7;
         for _ in 0..100 {
-            let batch = Batch::random(&mut seed);
+            let batch = Batch::random(&mut seed, 1 << 20);
+            assert!(batch.bytes.len() <= 1 << 20);
             let mut sent = 0;
             let mut messages = 0;
             while let Some(message) = batch.next_message(sent) {

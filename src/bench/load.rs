@@ -28,6 +28,9 @@ pub(super) const OPEN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long what was begun may take beyond the end of the measurement.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
+/// Pause after an operation failed that is tried again: a target that refuses is no reason to spin.
+pub(super) const FAILURE_PAUSE: Duration = Duration::from_millis(5);
+
 /// Connections that each thread opens at a time: a full backlog is no test of the target.
 const OPENING_MAX: usize = 64;
 

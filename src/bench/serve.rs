@@ -205,7 +205,7 @@ async fn echo(mut stream: TcpStream, desk: &Desk, buffer: usize) -> io::Result<(
 async fn digest(mut stream: TcpStream, desk: &Desk, mut total: u64) -> io::Result<()> {
     let mut came = Sha256::new();
     while total > 0 {
-        let most = usize::try_from(total).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let most = usize::try_from(total).unwrap_or(ECHO_BYTES).min(ECHO_BYTES);
         let bytes = desk.read(&mut stream, most, |bytes, _| bytes.to_vec()).await?;
         if bytes.is_empty() {
             return Ok(());

@@ -247,6 +247,48 @@ fn the_target_echoes_whatever_does_not_begin_with_its_preamble() {
     }
 }
 
+/// An echo that stops once, for a while, in the middle of each connection.
+fn stalling_echo(stall: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for mut visitor in listener.incoming().flatten() {
+            visitor.set_nodelay(true).expect("an option");
+            thread::spawn(move || {
+                let (_nobody, nothing) = std::sync::mpsc::channel::<()>();
+                let mut buffer = [0; 4096];
+                for turn in 0.. {
+                    let Ok(count @ 1..) = visitor.read(&mut buffer) else { return };
+                    if turn == 20 {
+                        // Nothing is ever said; this is the target's pause and no wait of the test.
+                        let _ = nothing.recv_timeout(stall);
+                    }
+                    if visitor.write_all(&buffer[..count]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_target_that_stops_for_a_while_delays_every_message_that_was_due_meanwhile() {
+    let address = stalling_echo(Duration::from_millis(400));
+    let sandbox = Sandbox::new(&[]);
+    let arguments = ["--echo", "--test", "latency,ping-pong", "--duration", "1", "--json", "--connections", "1"];
+    let document = sandbox.run(&[&["bench", &address.to_string()], &arguments[..]].concat()).expect_code(0).json();
+    let p90 = |name: &str| {
+        let tests = document["tests"].as_array().expect("tests");
+        let test = tests.iter().find(|test| test["name"] == name).expect(name);
+        test["latency_us"]["p90"].as_f64().expect("a number")
+    };
+    // One message in thousands waited here, and nearly half of all that were due there.
+    assert!(p90("ping-pong") < 100_000.0, "{document}");
+    assert!(p90("latency") > 200_000.0, "{document}");
+}
+
 #[test]
 fn wrong_wishes_are_usage_errors() {
     let sandbox = Sandbox::new(&[]);
