@@ -164,7 +164,7 @@ fn judge_plaintext(tunnel: &TunnelSettings, insecure: bool) -> Result<()> {
             Error::new(ErrorKind::Refused, TrustWords::PlaintextListener { address }).hint(TrustWords::TlsOrLoopback)
         );
     }
-    tracing::warn!(listen = %tunnel.listen, "the tunnel is not encrypted; everybody on the way can read and change it");
+    tracing::warn!(listen = %tunnel.listen, "the tunnel speaks plaintext; everybody on the way can read and change it");
     Ok(())
 }
 

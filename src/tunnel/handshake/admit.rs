@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rand::RngExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsStream;
 
 use super::admission::{Admission, Permit, Tally};
@@ -24,7 +24,7 @@ use crate::tunnel::proto::hello::{Challenge, Hello, Join, Proof, RejectCode, Rej
 use crate::tunnel::proto::limits::Limits;
 use crate::tunnel::tls::{ServerTls, is_ours};
 use crate::tunnel::token::{SessionKey, TokenId, Transcript, Verifier};
-use crate::tunnel::tokens::{is_name, resolved_name};
+use crate::tunnel::tokens::{LOOK_EVERY, is_name, resolved_name};
 
 /// The first byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -361,7 +361,14 @@ async fn begin(mut wire: Wire, hello_frame: &Frame, gate: &Gate) -> Result<Admit
         return Err(Denied::Nonsense("no proof after the challenge").into());
     }
     let proof = Proof::decode(answer.payload()).map_err(|fault| Denied::Nonsense(fault.detail))?;
-    let row = gate.registry.token(TokenId(hello.token));
+    let row = match gate.registry.token(TokenId(hello.token)) {
+        Some(row) => Some(row),
+        None => {
+            // It may have been made a moment ago, by another process.
+            sleep(LOOK_EVERY * 2).await;
+            gate.registry.token(TokenId(hello.token))
+        }
+    };
     // As much work for a token that nobody has as for a wrong proof, and the same answer.
     let verifier = row.as_ref().map_or_else(Verifier::of_nobody, |row| row.verifier.clone());
     let (Some(session_key), Some(row)) = (verifier.judge(&proof.0, &transcript).session_key(), row) else {
