@@ -37,15 +37,14 @@ pub(super) fn reliability(address: SocketAddr, step: Step) -> Tally {
         while course.goes_on() {
             let batch = Batch::random(&mut seed, most);
             let done = batch.there_and_back(course).await;
-            let mut tally = course.tally.borrow_mut();
             match done {
                 Ok(()) => {
+                    let mut tally = course.tally.borrow_mut();
                     tally.bytes += batch.bytes.len() as u64;
                     tally.operations += batch.ends.len() as u64;
                 }
                 Err(failure) => {
-                    tally.fail(failure);
-                    drop(tally);
+                    course.tally.borrow_mut().fail(failure);
                     sleep(FAILURE_PAUSE).await;
                 }
             }

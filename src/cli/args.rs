@@ -440,9 +440,6 @@ pub struct TunnelClientArgs {
     /// What the server may reach here.
     #[arg(long = "expose")]
     pub exposes: Vec<String>,
-    /// Speaks version 1 of the protocol, which has no token and no TLS.
-    #[arg(long = "legacy-v1", conflicts_with_all = ["pin", "ca", "cert", "name", "join", "token_file"])]
-    pub legacy_v1: bool,
 }
 
 /// `bench`.

@@ -152,7 +152,6 @@ fn switch(path: &str, id: &str) -> Option<H> {
         (_, "watch") => H::Watch,
         ("tunnel server", "insecure") => H::ServeInsecure,
         (_, "insecure") => H::Insecure,
-        (_, "legacy_v1") => H::LegacyV1,
         (_, "echo") => H::BenchEcho,
         (_, "no_data") => H::BenchNoData,
         _ => return None,

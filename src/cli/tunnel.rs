@@ -52,7 +52,6 @@ pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Enviro
         insecure: typed.insecure,
         name: typed.name.clone(),
         exposes: typed.exposes.clone(),
-        legacy_v1: typed.legacy_v1,
         verbose: talk.verbose,
     };
     tunnel::client::main_entry(&options, |progress| match progress {

@@ -68,8 +68,6 @@ pub struct ClientOptions {
     pub name: Option<String>,
     /// What the server may reach, as typed.
     pub exposes: Vec<String>,
-    /// Whether to speak version 1.
-    pub legacy_v1: bool,
     /// How much is logged: 0 warnings, 1 more, 2 everything.
     pub verbose: u8,
 }
@@ -192,6 +190,7 @@ pub(crate) async fn run(
         let error = match begun {
             Ok(greeted) => {
                 met = true;
+                tracing::info!(agent = greeted.agent, "the server's program");
                 progress(Progress::Connected { server: client.server.to_string(), name: greeted.name.clone() });
                 match client.serve(greeted, &mut stop).await {
                     None => return Ok(()),

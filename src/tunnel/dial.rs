@@ -79,6 +79,8 @@ pub(crate) async fn connect_datagrams(
         let connected = async {
             let socket = UdpSocket::bind((own, 0)).await?;
             socket.connect(address).await?;
+            // Until the runtime has looked once, a fresh socket takes nothing that is not waited for.
+            socket.writable().await?;
             Ok(socket)
         };
         match connected.await {

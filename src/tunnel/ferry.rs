@@ -187,7 +187,9 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, asks: bool, up: 
     let (socket, carrier) = (stream.socket.take(), stream.carrier.take());
     match (ending, socket, carrier) {
         (Ending::Lifted, Some(socket), Some(carrier)) => {
-            let cut = async { drop(stream.stopped().await) };
+            let cut = async {
+                let _ = stream.stopped().await;
+            };
             ending = match join(socket, carrier, left, up, &stream.terms, cut).await {
                 End::Finished => Ending::Finished,
                 End::Broken => Ending::Broken,

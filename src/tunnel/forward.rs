@@ -139,7 +139,9 @@ impl Forwarder {
         let (closing, closed) = oneshot::channel();
         let (done, cut) = oneshot::channel();
         // Nobody waits for the number when the forwarder was dropped.
-        tokio::spawn(async move { drop(done.send(serve(listener, Arc::new(route), phases, closing).await)) });
+        tokio::spawn(async move {
+            let _ = done.send(serve(listener, Arc::new(route), phases, closing).await);
+        });
         Self::new(phase, closed, cut)
     }
 

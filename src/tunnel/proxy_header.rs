@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> Option<SocketAddr> {
-        Some(text.parse().expect("an address"))
+        text.parse().ok()
     }
 
     #[test]

@@ -378,6 +378,8 @@ struct Way {
     toll: Toll,
     /// Bytes moved since they were last counted.
     moved: usize,
+    /// The destination takes nothing at present.
+    stuck: bool,
     state: State,
 }
 
@@ -399,7 +401,14 @@ enum Lane {
 impl Way {
     fn new(open: bool, spliced: bool, toll: Toll) -> Self {
         let lane = if spliced { Lane::Spliced(None) } else { Lane::Copied(BytesMut::new()) };
-        Self { early: BytesMut::new(), lane, toll, moved: 0, state: if open { State::Flowing } else { State::Over } }
+        Self {
+            early: BytesMut::new(),
+            lane,
+            toll,
+            moved: 0,
+            stuck: false,
+            state: if open { State::Flowing } else { State::Over },
+        }
     }
 
     /// Moves what can be moved; ready when the direction is over.
@@ -408,12 +417,16 @@ impl Way {
             match self.state {
                 State::Over => return Poll::Ready(Ok(())),
                 State::Ending => {
-                    ready!(self.push(cx, to)?);
+                    let pushed = self.push(cx, to);
+                    self.stuck = pushed.is_pending();
+                    ready!(pushed?);
                     ready!(to.poll_finish(cx)?);
                     self.state = State::Over;
                 }
                 State::Flowing => {
-                    ready!(self.push(cx, to)?);
+                    let pushed = self.push(cx, to);
+                    self.stuck = pushed.is_pending();
+                    ready!(pushed?);
                     ready!(self.toll.poll(cx));
                     match self.pull(cx, from) {
                         Poll::Ready(Ok(0)) => self.state = State::Ending,
@@ -433,11 +446,7 @@ impl Way {
 
     /// Tells whether bytes are held that the destination does not take, or that a limit holds back.
     fn is_stuck(&self) -> bool {
-        let held = match &self.lane {
-            Lane::Spliced(pipe) => pipe.as_ref().is_some_and(|pipe| pipe.held() > 0),
-            Lane::Copied(buffer) => !buffer.is_empty(),
-        };
-        held || self.toll.is_waiting()
+        self.stuck || self.toll.is_waiting()
     }
 
     /// Takes what `from` has; 0 at its end.

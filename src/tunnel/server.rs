@@ -181,10 +181,15 @@ fn open_door(
     if let Some(port) = Port::new(address.port()) {
         mappings.own().add(port);
     }
-    let gate = Arc::new(Gate::new(tls, config.tunnel.legacy_v1, Arc::new(control.clone())));
+    if config.tunnel.legacy_v1 {
+        tracing::warn!("tunnel.legacy_v1 is on, but this version does not serve clients of version 1 yet");
+    }
+    let gate = Arc::new(Gate::new(tls, false, Arc::new(control.clone())));
     let revocations = control.clone().cut_revoked();
     let serving = control::serve(listener, gate, control, Arc::clone(mappings.accepts()));
-    let task = tokio::spawn(async { drop(tokio::join!(serving, revocations)) });
+    let task = tokio::spawn(async {
+        tokio::join!(serving, revocations);
+    });
     Ok(Door { address, stop, queue: tunnel.queue, task, join_code })
 }
 

@@ -91,7 +91,10 @@ impl YardQueue {
         let give_up = Instant::now() + FAREWELL;
         loop {
             let (answer, answered) = oneshot::channel();
-            let asked = self.run(move |yard| drop(answer.send(yard.links.borrow().is_empty()))).await;
+            let look = move |yard: &Rc<Yard>| {
+                let _ = answer.send(yard.links.borrow().is_empty());
+            };
+            let asked = self.run(look).await;
             if !asked || answered.await.unwrap_or(true) || Instant::now() >= give_up {
                 return;
             }

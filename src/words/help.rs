@@ -141,7 +141,6 @@ catalogue! {
         ClientName => "What to be called below the token's name, where several machines share a token", "多台机器共用一个令牌时，本机在令牌名下的名称";
         Expose => "What the server may reach: PORT, or HOST:PORT with a range or * for ports; repeat it [default: this machine's loopback]",
             "允许服务端访问的目标：端口，或 主机:端口，端口可为范围或 *；可重复 [默认：本机回环地址]";
-        LegacyV1 => "Speak version 1 of the protocol, which has neither token nor TLS", "使用第 1 版协议，它没有令牌也没有 TLS";
         State => "The folder for the state of the service", "存放服务状态的目录";
         Spec => "The file that describes the service", "描述该服务的文件";
 

@@ -8,6 +8,10 @@ mod event;
 mod flow;
 pub(crate) mod frame;
 pub(crate) mod hello;
+#[cfg_attr(
+    not(any(test, feature = "fuzzing")),
+    expect(dead_code, reason = "the sessions of version 1 peers are driven next")
+)]
 pub(crate) mod legacy;
 pub(crate) mod limits;
 mod session;

@@ -12,7 +12,9 @@ mod receive;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, BytesMut};
+#[cfg(any(test, feature = "fuzzing"))]
+use bytes::BufMut;
+use bytes::BytesMut;
 
 use super::budget::{Budget, LATE_FRAMES, PACED_OPENS, PINGS, SMALL_CREDITS, TINY_DATA, WASTED_OPENS};
 use super::data::{Arriving, DataSlot, length, size};
@@ -172,6 +174,7 @@ impl Session {
     }
 
     /// Writes a Data frame with a copy of the payload, which is not longer than `sendable` says.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn send(&mut self, id: StreamId, payload: &[u8]) {
         let slot = self.begin_data(id);
         self.out.put_slice(payload);
@@ -296,6 +299,7 @@ impl Session {
     }
 
     /// Bytes that are to be written.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn out_len(&self) -> usize {
         self.out.len()
     }
@@ -334,6 +338,7 @@ impl Session {
     }
 
     /// Where a stream stands; `Closed` for one that is not in the table.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn state(&self, id: StreamId) -> State {
         self.streams.get(&id.get()).map_or(State::Closed, Stream::state)
     }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::running::{Client, Laid, Link, PATIENCE, ServerPlan, Tunnel, lasts, wait_until};
 use super::targets::{Neighbour, Target, content, expect_echo, is_served, visit, visit_from};
-use super::v1_peer::frame;
 
 over_both_links!(
     silent_and_slow_strangers_are_cut_after_five_seconds_and_disturb_nobody,
@@ -21,6 +20,12 @@ fn until_cut(mut stranger: TcpStream) -> (Vec<u8>, Duration) {
     // A reset is as good an end as any.
     let _ = stranger.read_to_end(&mut answer);
     (answer, started.elapsed())
+}
+
+/// The bytes of one frame.
+fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame");
+    [&[1, kind][..], &length.to_be_bytes(), payload].concat()
 }
 
 /// A Hello of our protocol, as far as a stranger can know it.
