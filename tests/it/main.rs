@@ -1,5 +1,6 @@
 //! The one integration binary: the real program against real files, sockets, terminals and engines.
 
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod compose_corpus;
