@@ -24,7 +24,7 @@ use super::tls::ClientLink;
 use super::token::Token;
 use super::wire::Wire;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{StopSignals, let_link_wait};
+use crate::host::{StopSignals, let_link_wait, raise_open_files};
 use crate::model::Secret;
 use crate::words::trust::TrustWords;
 use crate::words::tunnel::TunnelWords;
@@ -119,6 +119,8 @@ pub fn main_entry(options: &ClientOptions, progress: impl FnMut(Progress)) -> Re
         _ => LevelFilter::DEBUG,
     });
     let config = options.resolve()?;
+    // Each target takes one; a system that gives no more serves fewer.
+    raise_open_files();
     block_on(async {
         let failed =
             |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });

@@ -25,7 +25,7 @@ use super::proto::GoAwayReason;
 use super::store::Store;
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::StopSignals;
+use crate::host::{StopSignals, raise_open_files};
 use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 
@@ -208,6 +208,8 @@ pub async fn run(config: ServerConfig, shutdown: impl Future<Output = Drain>) ->
 pub fn main_entry(from: Sources<'_>, insecure: bool, announce: impl FnOnce(&Secret)) -> Result<Summary> {
     let mut config = load(from.config, from.env_file, from.environment)?;
     config.tunnel.insecure = insecure;
+    // Each visitor takes one; a system that gives no more serves fewer.
+    raise_open_files();
     start_logging(config.log);
     let failed =
         |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
