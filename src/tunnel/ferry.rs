@@ -201,10 +201,6 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, asks: bool, up: 
         // Whatever is not an orderly end must not look like one.
         (_, Some(socket), _) => reset(socket),
     }
-    let dropped = stream.pending.take().len();
-    if dropped > 0 {
-        link.consumed(stream.id, dropped);
-    }
     link.forget(stream.id);
     ending
 }

@@ -213,11 +213,15 @@ impl Link {
         self.wake_pump();
     }
 
-    /// Drops a stream that is over.
+    /// Drops a stream that is over. What it received and nobody took any more gives its credit back to the session, or
+    /// refused dials would use the session up.
     pub(crate) fn forget(&self, id: StreamId) {
-        let mut streams = self.streams.borrow_mut();
-        streams.remove(&id);
-        self.role.counted(streams.len());
+        let removed = self.streams.borrow_mut().remove(&id);
+        self.role.counted(self.streams());
+        let dropped = removed.map_or(0, |stream| stream.pending.take().len());
+        if dropped > 0 {
+            self.consumed(id, dropped);
+        }
     }
 
     /// Brings the data connection of a stream; it is dropped when the stream is over already, and when none is awaited:
@@ -454,5 +458,68 @@ impl Pump {
         });
         // A peer that does not take a few bytes within the tick learns it from the closed connection.
         let _ = tokio::time::timeout(TICK, farewell).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::proto::{Kind, Limits, Proxy, Side};
+    use crate::tunnel::relay::{Patience, Traffic};
+
+    struct Nobody;
+
+    impl Role for Nobody {
+        fn open(&self, _: &Rc<Link>, _: StreamId, _: Open) {}
+
+        fn lift(&self, _: &Rc<Link>, _: StreamId) {}
+
+        fn heard(&self) {}
+
+        fn counted(&self, _: usize) {}
+    }
+
+    /// Each refused stream brings as much as may come before an answer; all of them bring more than the session's window.
+    #[test]
+    fn refused_streams_give_the_credit_of_their_early_bytes_back() {
+        let now = std::time::Instant::now();
+        let mut server = Session::new(Side::Server, Limits::OURS, Limits::OURS, now);
+        let client = Link::new(Session::new(Side::Client, Limits::OURS, Limits::OURS, now), Box::new(Nobody));
+        let terms = Arc::new(Terms { patience: Patience::DEFAULT, throttles: None, traffic: Traffic::default() });
+        let open = Open {
+            kind: Kind::Tcp,
+            proxy: Proxy::Off,
+            target_port: 9,
+            host: "127.0.0.1".to_owned(),
+            visitor: None,
+            public: None,
+        };
+        let rounds = Limits::OURS.session_credit / Limits::OURS.stream_credit + 8;
+        for round in 0..rounds {
+            let id = server.open(&open).expect("room for a stream");
+            let mut sent = 0;
+            while server.sendable(id) > 0 {
+                let piece = vec![7; server.sendable(id)];
+                sent += piece.len();
+                server.send(id, &piece);
+            }
+            assert_eq!(sent, Limits::OURS.stream_credit as usize, "round {round}");
+            let frames = server.out().split();
+            client.enter(id, Arc::clone(&terms));
+            let mut input: &[u8] = &frames;
+            while !input.is_empty() {
+                let received = client.session.borrow_mut().receive(input, now).expect("frames");
+                input = &input[received.consumed..];
+                if let Some(event) = received.event {
+                    client.react(event);
+                }
+            }
+            client.refuse(id, Reason::DialRefused);
+            let answers = client.session.borrow_mut().out().split();
+            let mut input: &[u8] = &answers;
+            while !input.is_empty() {
+                input = &input[server.receive(input, now).expect("answers").consumed..];
+            }
+        }
     }
 }
