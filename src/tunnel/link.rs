@@ -99,7 +99,7 @@ impl Link {
                 parting = std::future::poll_fn(|cx| pump.poll(cx)) => break parting,
                 _ = ticks.tick() => {
                     pump.rest();
-                    if let Err(fault) = self.tick() {
+                    if let Err(fault) = self.tick(Instant::now().into_std()) {
                         break Parting::Fault(fault);
                     }
                 }
@@ -112,20 +112,28 @@ impl Link {
         parting
     }
 
-    fn tick(&self) -> Result<(), Fault> {
+    /// Serves the session's deadlines, and passes on what came of them: streams that held too much for too long.
+    fn tick(self: &Rc<Self>, now: std::time::Instant) -> Result<(), Fault> {
         for stream in self.streams.borrow().values().filter(|stream| stream.blocked.get()) {
             stream.wake();
         }
-        let now = Instant::now().into_std();
-        let outcome = {
+        {
             let mut session = self.session.borrow_mut();
             if session.deadline() > now {
                 return Ok(());
             }
-            session.on_deadline(now)
-        };
+            session.on_deadline(now)?;
+        }
+        // The peer may have no credit left to send anything that would have the pump ask.
+        loop {
+            let received = self.session.borrow_mut().receive(&[], now)?;
+            match received.event {
+                Some(event) => self.react(event),
+                None => break,
+            }
+        }
         self.wake_pump();
-        outcome
+        Ok(())
     }
 
     /// Opens a stream for the target of `open`; its task is the caller's to run.
@@ -479,13 +487,18 @@ mod tests {
         fn counted(&self, _: usize) {}
     }
 
-    /// Each refused stream brings as much as may come before an answer; all of them bring more than the session's window.
-    #[test]
-    fn refused_streams_give_the_credit_of_their_early_bytes_back() {
-        let now = std::time::Instant::now();
-        let mut server = Session::new(Side::Server, Limits::OURS, Limits::OURS, now);
-        let client = Link::new(Session::new(Side::Client, Limits::OURS, Limits::OURS, now), Box::new(Nobody));
-        let terms = Arc::new(Terms { patience: Patience::DEFAULT, throttles: None, traffic: Traffic::default() });
+    fn terms() -> Arc<Terms> {
+        Arc::new(Terms { patience: Patience::DEFAULT, throttles: None, traffic: Traffic::default() })
+    }
+
+    fn pair(now: std::time::Instant) -> (Session, Rc<Link>) {
+        let client = Session::new(Side::Client, Limits::OURS, Limits::OURS, now);
+        let server = Session::new(Side::Server, Limits::OURS, Limits::OURS, now);
+        (server, Link::new(client, Box::new(Nobody)))
+    }
+
+    /// Opens a stream, sends as much as may be sent before an answer, and returns the client's end and how much that was.
+    fn bring_early(server: &mut Session, client: &Rc<Link>, now: std::time::Instant) -> (Rc<Stream>, usize) {
         let open = Open {
             kind: Kind::Tcp,
             proxy: Proxy::Off,
@@ -494,32 +507,71 @@ mod tests {
             visitor: None,
             public: None,
         };
-        let rounds = Limits::OURS.session_credit / Limits::OURS.stream_credit + 8;
-        for round in 0..rounds {
-            let id = server.open(&open).expect("room for a stream");
-            let mut sent = 0;
-            while server.sendable(id) > 0 {
-                let piece = vec![7; server.sendable(id)];
-                sent += piece.len();
-                server.send(id, &piece);
-            }
-            assert_eq!(sent, Limits::OURS.stream_credit as usize, "round {round}");
-            let frames = server.out().split();
-            client.enter(id, Arc::clone(&terms));
-            let mut input: &[u8] = &frames;
-            while !input.is_empty() {
-                let received = client.session.borrow_mut().receive(input, now).expect("frames");
-                input = &input[received.consumed..];
-                if let Some(event) = received.event {
-                    client.react(event);
-                }
-            }
-            client.refuse(id, Reason::DialRefused);
-            let answers = client.session.borrow_mut().out().split();
-            let mut input: &[u8] = &answers;
-            while !input.is_empty() {
-                input = &input[server.receive(input, now).expect("answers").consumed..];
+        let id = server.open(&open).expect("room for a stream");
+        let mut sent = 0;
+        while server.sendable(id) > 0 {
+            let piece = vec![7; server.sendable(id)];
+            sent += piece.len();
+            server.send(id, &piece);
+        }
+        let frames = server.out().split();
+        let stream = client.enter(id, terms());
+        let mut input: &[u8] = &frames;
+        while !input.is_empty() {
+            let received = client.session.borrow_mut().receive(input, now).expect("frames");
+            input = &input[received.consumed..];
+            if let Some(event) = received.event {
+                client.react(event);
             }
         }
+        (stream, sent)
+    }
+
+    fn answer(server: &mut Session, client: &Rc<Link>, now: std::time::Instant) {
+        let answers = client.session.borrow_mut().out().split();
+        let mut input: &[u8] = &answers;
+        while !input.is_empty() {
+            input = &input[server.receive(input, now).expect("answers").consumed..];
+        }
+    }
+
+    /// All of them bring more than the session's window.
+    #[test]
+    fn refused_streams_give_the_credit_of_their_early_bytes_back() {
+        let now = std::time::Instant::now();
+        let (mut server, client) = pair(now);
+        for round in 0..Limits::OURS.session_credit / Limits::OURS.stream_credit + 8 {
+            let (stream, sent) = bring_early(&mut server, &client, now);
+            assert_eq!(sent, Limits::OURS.stream_credit as usize, "round {round}");
+            client.refuse(stream.id, Reason::DialRefused);
+            answer(&mut server, &client, now);
+        }
+    }
+
+    #[test]
+    fn a_session_whose_window_is_held_frees_itself_while_the_peer_cannot_say_anything() {
+        let mut now = std::time::Instant::now();
+        let (mut server, client) = pair(now);
+        let mut held = Vec::new();
+        loop {
+            let (stream, sent) = bring_early(&mut server, &client, now);
+            held.push(stream);
+            if sent < Limits::OURS.stream_credit as usize {
+                break;
+            }
+        }
+        let stopped = |held: &[Rc<Stream>]| held.iter().filter(|stream| stream.is_stopped()).count();
+        assert_eq!(stopped(&held), 0);
+        for _ in 0..4 {
+            now += Duration::from_millis(1100);
+            client.tick(now).expect("a live session");
+        }
+        let freed = stopped(&held);
+        assert!(freed > 0 && freed < held.len(), "{freed} of {}", held.len());
+        for stream in held.iter().filter(|stream| stream.is_stopped()) {
+            client.forget(stream.id);
+        }
+        answer(&mut server, &client, now);
+        assert!(bring_early(&mut server, &client, now).1 > 0, "others go on");
     }
 }
