@@ -248,7 +248,7 @@ def create_token(program, config, key):
     run = subprocess.run(command, capture_output=True, env=dict(os.environ, **key), timeout=PATIENCE_S, check=False)
     if run.returncode != 0:
         return None
-    return json.loads(run.stdout)
+    return json.loads(run.stdout)["token"]
 
 
 def map_port(api, port, tunnel):
