@@ -434,6 +434,9 @@ pub struct TunnelClientArgs {
     /// Does without TLS, also towards another machine.
     #[arg(long, conflicts_with_all = ["pin", "ca", "cert"])]
     pub insecure: bool,
+    /// The server speaks version 1, the predecessor's protocol.
+    #[arg(long, requires = "server", conflicts_with_all = ["join", "token_file", "pin", "ca", "cert", "name"])]
+    pub legacy_v1: bool,
     /// What the client wants to be called below the name of its token.
     #[arg(long)]
     pub name: Option<String>,

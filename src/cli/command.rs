@@ -151,6 +151,7 @@ fn switch(path: &str, id: &str) -> Option<H> {
         (_, "follow") => H::FollowLink,
         (_, "watch") => H::Watch,
         ("tunnel server", "insecure") => H::ServeInsecure,
+        (_, "legacy_v1") => H::LegacyV1,
         (_, "insecure") => H::Insecure,
         (_, "echo") => H::BenchEcho,
         (_, "no_data") => H::BenchNoData,

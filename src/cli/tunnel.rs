@@ -50,12 +50,17 @@ pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Enviro
         ca: typed.ca.clone(),
         identity: typed.cert.clone().zip(typed.key.clone()),
         insecure: typed.insecure,
+        legacy_v1: typed.legacy_v1,
         name: typed.name.clone(),
         exposes: typed.exposes.clone(),
         verbose: talk.verbose,
     };
+    if typed.legacy_v1 {
+        talk.warn(VerbWords::LegacyV1);
+    }
     tunnel::client::main_entry(&options, |progress| match progress {
         Progress::Connected { server, name } => talk.say(VerbWords::TunnelConnected { server, name }),
+        Progress::ConnectedV1 { server } => talk.say(VerbWords::TunnelConnectedV1 { server }),
         Progress::Waiting { error, wait } => {
             talk.warn(error.message().clone());
             talk.say(VerbWords::TunnelWaiting { seconds: format!("{:.1}", wait.as_secs_f64()) });

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rand::RngExt;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,8 +16,9 @@ use tracing_subscriber::filter::LevelFilter;
 use super::address::ServerAddress;
 use super::entry::{Entry, EntryWishes};
 use super::exposure::Exposures;
-use super::handshake::{Credentials, DIAL_DEADLINE, GREET_DEADLINE, Greeted, connect, greet, join};
+use super::handshake::{Credentials, DIAL_DEADLINE, GREET_DEADLINE, Greeted, Transport, connect, greet, join};
 use super::link::{Link, Parting};
+use super::machine::Machine;
 use super::proto::{GoAwayReason, Limits, Session, Side, StreamId};
 use super::relay::Far;
 use super::target::{Connect, Targets};
@@ -64,6 +66,8 @@ pub struct ClientOptions {
     pub identity: Option<(PathBuf, PathBuf)>,
     /// Whether to do without TLS.
     pub insecure: bool,
+    /// Whether the server speaks version 1: no token, no certificate, no encryption.
+    pub legacy_v1: bool,
     /// What to be called below the token's name.
     pub name: Option<String>,
     /// What the server may reach, as typed.
@@ -80,6 +84,10 @@ impl ClientOptions {
             text.parse().map_err(bad)
         };
         let exposures = Exposures(self.exposes.iter().map(expose).collect::<Result<_>>()?);
+        if self.legacy_v1 {
+            let (server, link) = Entry::v1(self.server.as_deref(), self.insecure)?;
+            return Ok(ClientConfig { server, link, token: None, name: None, exposures });
+        }
         let from_stdin = self.token_file.as_ref().is_some_and(|path| path.as_os_str() == "-");
         let wishes = EntryWishes {
             join: self.join.clone(),
@@ -92,7 +100,7 @@ impl ClientOptions {
             insecure: self.insecure,
         };
         let Entry { server, token, link } = Entry::read(&wishes)?;
-        Ok(ClientConfig { server, link, token, name: self.name.clone(), exposures })
+        Ok(ClientConfig { server, link, token: Some(token), name: self.name.clone(), exposures })
     }
 }
 
@@ -140,7 +148,8 @@ fn start_logging(level: LevelFilter) {
 pub(crate) struct ClientConfig {
     pub(crate) server: ServerAddress,
     pub(crate) link: ClientLink,
-    pub(crate) token: Token,
+    /// What it proves; `None` for a server of version 1.
+    pub(crate) token: Option<Token>,
     /// What it wants to be called below the token's name.
     pub(crate) name: Option<String>,
     pub(crate) exposures: Exposures,
@@ -155,6 +164,11 @@ pub enum Progress {
         server: String,
         /// The name that the server gives this client.
         name: String,
+    },
+    /// A connection to a server of version 1 stands; whether the server takes it shows only with the first visitor.
+    ConnectedV1 {
+        /// The server.
+        server: String,
     },
     /// The session is gone, or none came about; the client tries again after the wait.
     Waiting {
@@ -177,7 +191,7 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let client = Rc::new(Client {
         exposures: Arc::new(config.exposures),
-        credentials: Credentials { token: config.token, name: config.name, limits: Limits::OURS },
+        credentials: config.token.map(|token| Credentials { token, name: config.name, limits: Limits::OURS }),
         server: config.server,
         link: config.link,
     });
@@ -190,11 +204,14 @@ pub(crate) async fn run(
             () = stop() => return Ok(()),
         };
         let error = match begun {
-            Ok(greeted) => {
+            Ok(begun) => {
                 met = true;
-                tracing::info!(agent = greeted.agent, "the server's program");
-                progress(Progress::Connected { server: client.server.to_string(), name: greeted.name.clone() });
-                match client.serve(greeted, &mut stop).await {
+                let server = client.server.to_string();
+                progress(match &begun {
+                    Begun::Ours(greeted) => Progress::Connected { server, name: greeted.name.clone() },
+                    Begun::V1(_) => Progress::ConnectedV1 { server },
+                });
+                match client.serve(begun, &mut stop).await {
                     None => return Ok(()),
                     Some(parting) => client.lost(&parting),
                 }
@@ -229,8 +246,15 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
 struct Client {
     server: ServerAddress,
     link: ClientLink,
-    credentials: Credentials,
+    /// `None` for a server of version 1.
+    credentials: Option<Credentials>,
     exposures: Arc<Exposures>,
+}
+
+/// A session that may begin.
+enum Begun {
+    Ours(Box<Greeted>),
+    V1(Transport),
 }
 
 /// Why no session came about.
@@ -241,25 +265,43 @@ struct Fault {
 }
 
 impl Client {
-    async fn begin(&self) -> std::result::Result<Greeted, Fault> {
+    async fn begin(&self) -> std::result::Result<Begun, Fault> {
         let transport = connect(&self.server, &self.link, DIAL_DEADLINE).await.map_err(|fault| Fault {
             error: fault.error(&self.server),
             needs_person: fault.needs_person(),
             retry_after: None,
         })?;
-        greet(transport, &self.credentials, GREET_DEADLINE).await.map_err(|fault| Fault {
+        let Some(credentials) = &self.credentials else { return Ok(Begun::V1(transport)) };
+        let greeted = greet(transport, credentials, GREET_DEADLINE).await.map_err(|fault| Fault {
             error: fault.error(&self.server),
             needs_person: fault.needs_person(),
             retry_after: fault.retry_after(),
-        })
+        })?;
+        tracing::info!(agent = greeted.agent, "the server's program");
+        Ok(Begun::Ours(Box::new(greeted)))
     }
 
     /// Serves a session; `None` when the client was asked to stop.
-    async fn serve(self: &Rc<Self>, greeted: Greeted, stop: &mut impl AsyncFnMut()) -> Option<Parting> {
-        let targets = Targets::new(Arc::clone(&self.exposures), self.data_connections(&greeted));
-        let session = Session::new(Side::Client, Limits::OURS, greeted.theirs, Instant::now().into_std());
-        let link = Link::new(session, Box::new(targets));
-        let running = link.run(greeted.transport.into(), greeted.leftover);
+    async fn serve(self: &Rc<Self>, begun: Begun, stop: &mut impl AsyncFnMut()) -> Option<Parting> {
+        let now = Instant::now().into_std();
+        let exposures = Arc::clone(&self.exposures);
+        let (link, transport, received) = match begun {
+            Begun::Ours(greeted) => {
+                let targets = Targets::new(exposures, self.data_connections(&greeted));
+                let session = Session::new(Side::Client, Limits::OURS, greeted.theirs, now);
+                (Link::new(session, Box::new(targets)), greeted.transport, greeted.leftover)
+            }
+            Begun::V1(transport) => {
+                // A server of version 1 that has no room stops reading, and is alive.
+                if let Err(error) = let_link_wait(transport.tcp()) {
+                    return Some(Parting::Broken(error));
+                }
+                let none: Connect = Rc::new(|_| Box::pin(async { Err(io::ErrorKind::Unsupported.into()) }));
+                let link = Link::new(Machine::v1(Side::Client, now), Box::new(Targets::new(exposures, none)));
+                (link, transport, BytesMut::new())
+            }
+        };
+        let running = link.run(transport.into(), received);
         tokio::pin!(running);
         tokio::select! {
             parting = &mut running => return Some(parting),
@@ -292,7 +334,7 @@ impl Client {
                 let mut transport = connecting.await.map_err(|fault| io::Error::other(format!("{fault:?}")))?;
                 join(&mut transport, &session, &key, id.get()).await?;
                 let_link_wait(transport.tcp())?;
-                Ok(Far { wire: Wire::from(transport), early: bytes::BytesMut::new() })
+                Ok(Far { wire: Wire::from(transport), early: BytesMut::new() })
             })
         })
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
+use rand::RngExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use super::forward::{Pace, accept};
 use super::handshake::{Admitted, Gate, Identity, Permit, Registry, SessionId, TokenRow, Transport, admit};
 use super::link::{Link, Parting, Role};
+use super::machine::Machine;
 use super::proto::hello::{RejectCode, Rejected};
 use super::proto::{GoAwayReason, Limits, Open, Session, Side, StreamId};
 use super::relay::{Far, reset};
@@ -23,6 +25,7 @@ use super::token::{SessionKey, TokenId};
 use super::tokens::Tokens;
 use super::wire::Parcel;
 use super::yard::{Yard, YardQueue};
+use crate::host::let_link_wait;
 
 /// Seconds after which a client whose name is taken may ask again.
 const RETRY_AFTER_S: u16 = 5;
@@ -97,7 +100,7 @@ async fn receive(stream: TcpStream, peer: SocketAddr, permit: Permit, gate: Arc<
         Admitted::Data { transport, session, stream, leftover } => {
             control.bring(transport, session, stream, leftover).await;
         }
-        Admitted::Legacy { stream, .. } => reset(stream),
+        Admitted::Legacy { stream, leftover } => control.begin_v1(stream, peer, leftover).await,
     }
 }
 
@@ -105,10 +108,40 @@ impl Control {
     /// Begins the session of a client that was let in.
     async fn begin(&self, transport: Transport, running: Running, theirs: Limits, leftover: BytesMut) {
         let Ok(parcel) = Parcel::pack(transport) else { return };
-        let (sessions, tokens) = (Arc::clone(&self.sessions), self.tokens.clone());
-        self.tokens.seen(running.identity.token);
+        if let Some(token) = running.identity.token {
+            self.tokens.seen(token);
+        }
         tracing::info!(client = running.identity.name, peer = %running.peer, agent = running.identity.agent, "client connected");
-        sessions.enter(running.clone());
+        self.sessions.enter(running.clone());
+        self.host(parcel, running, Some(theirs), leftover).await;
+    }
+
+    /// Begins the session of a client of version 1, unless there is one. That one is gone after 45 s of silence.
+    async fn begin_v1(&self, stream: TcpStream, peer: SocketAddr, leftover: BytesMut) {
+        let running = Running {
+            session: rand::rng().random(),
+            identity: Identity::v1(),
+            key: SessionKey::of_nobody(),
+            peer,
+            since: SystemTime::now(),
+            pulse: Arc::default(),
+        };
+        if *self.stopping.borrow() || self.sessions.of(&running.identity.name).is_some() {
+            tracing::warn!(%peer, "a second client of version 1 was turned away");
+            reset(stream);
+            return;
+        }
+        // Whoever of version 1 has no room stops reading, and is alive.
+        let Ok(parcel) = let_link_wait(&stream).and_then(|()| Parcel::pack(Transport::Plain(stream))) else { return };
+        if self.sessions.enter_if_free(running.clone()) {
+            tracing::warn!(%peer, "client of version 1 connected: it has proven nothing, and nothing is encrypted");
+            self.host(parcel, running, None, leftover).await;
+        }
+    }
+
+    /// Has the thread of the sessions drive one; `theirs` is `None` for version 1.
+    async fn host(&self, parcel: Parcel, running: Running, theirs: Option<Limits>, leftover: BytesMut) {
+        let (sessions, tokens) = (Arc::clone(&self.sessions), self.tokens.clone());
         let job = move |yard: &Rc<Yard>| {
             let yard = Rc::clone(yard);
             spawn_local(async move {
@@ -133,7 +166,7 @@ impl Control {
             let valid = Arc::clone(&table.borrow_and_update());
             let cut = move |yard: &Rc<Yard>| {
                 for (running, link) in yard.sessions() {
-                    if valid.get(running.identity.token).is_none() {
+                    if running.identity.token.is_some_and(|token| valid.get(token).is_none()) {
                         link.cut(GoAwayReason::Revoked);
                     }
                 }
@@ -159,7 +192,7 @@ async fn drive(
     yard: &Yard,
     parcel: Parcel,
     running: &Running,
-    theirs: Limits,
+    theirs: Option<Limits>,
     leftover: BytesMut,
     tokens: &Tokens,
 ) -> Parting {
@@ -167,14 +200,18 @@ async fn drive(
         Ok(wire) => wire,
         Err(error) => return Parting::Broken(error),
     };
-    let session = Session::new(Side::Server, Limits::OURS, theirs, Instant::now().into_std());
-    let link = Link::new(session, Box::new(Visited { pulse: Arc::clone(&running.pulse) }));
+    let now = Instant::now().into_std();
+    let machine = match theirs {
+        Some(theirs) => Session::new(Side::Server, Limits::OURS, theirs, now).into(),
+        None => Machine::v1(Side::Server, now),
+    };
+    let link = Link::new(machine, Box::new(Visited { pulse: Arc::clone(&running.pulse) }));
     let name = &running.identity.name;
     if let Some(former) = yard.enter(running.clone(), Rc::clone(&link)) {
         former.cut(GoAwayReason::Replaced);
     }
     // Revoked while the client was let in: whoever cuts the revoked off did not see it yet.
-    if tokens.get(running.identity.token).is_none() {
+    if running.identity.token.is_some_and(|token| tokens.get(token).is_none()) {
         link.cut(GoAwayReason::Revoked);
     }
     let parting = link.run(wire, leftover).await;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval};
 
 use super::forward::{Forwarder, Phase, VISITORS_MAX, reached};
 use super::link::Link;
-use super::proto::{Kind, Open, Proxy, Reason};
+use super::proto::{Kind, Open, OpenFault, Proxy, Reason};
 use super::stream::{Ending, Stream};
 use super::visitors::Entry;
 use super::yard::{Yard, YardQueue};
@@ -140,7 +140,10 @@ impl Visitors {
             }
         };
         let stream = link.open_datagrams(&open, Box::new(answer), Arc::clone(&self.entry.terms));
-        let stream = stream.map_err(|_| "the client's session takes no more streams")?;
+        let stream = stream.map_err(|fault| match fault {
+            OpenFault::NotInVersion1 => "version 1 carries no datagrams",
+            _ => "the client's session takes no more streams",
+        })?;
         Ok(Visitor { link, stream, last })
     }
 

@@ -57,8 +57,7 @@ impl Entry {
                 (server, token, pin.map_or(Trust::Plaintext { insecure: *insecure }, Trust::Pin))
             }
             None => {
-                let server = server.as_deref().ok_or_else(|| Error::new(ErrorKind::Usage, TrustWords::WhichServer))?;
-                let server = server.parse().map_err(|_| Error::new(ErrorKind::Usage, TrustWords::BadServer))?;
+                let server = read_server(server.as_deref())?;
                 (server, read_token(token.as_ref(), token_file.as_deref())?, trust(wishes)?)
             }
         };
@@ -68,6 +67,17 @@ impl Entry {
         let link = ClientLinkBuilder { trust, identity: identity.clone() }.build()?;
         Ok(Self { server, token, link })
     }
+
+    /// Reads what is needed for a server of version 1: its address, and whether a person insists on plaintext.
+    pub(crate) fn v1(server: Option<&str>, insecure: bool) -> Result<(ServerAddress, ClientLink)> {
+        let server = read_server(server)?;
+        Ok((server, ClientLinkBuilder { trust: Trust::Plaintext { insecure }, identity: None }.build()?))
+    }
+}
+
+fn read_server(server: Option<&str>) -> Result<ServerAddress> {
+    let server = server.ok_or_else(|| Error::new(ErrorKind::Usage, TrustWords::WhichServer))?;
+    server.parse().map_err(|_| Error::new(ErrorKind::Usage, TrustWords::BadServer))
 }
 
 fn read_code(code: &Secret) -> Result<JoinCode> {

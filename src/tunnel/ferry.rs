@@ -6,10 +6,12 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 
 use super::link::Link;
@@ -22,6 +24,9 @@ const CHUNK: usize = 64 * 1024;
 
 /// Reads of a socket before other streams have their turn.
 const TURNS: usize = 2;
+
+/// How long a connection that the peer has closed may go on sending.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Carries a stream until it ends or moves to its data connection; the socket is then still in the stream.
 struct Ferry {
@@ -62,6 +67,7 @@ impl Ferry {
         let stream = Rc::clone(&self.stream);
         let mut socket = stream.socket.borrow_mut();
         let Some(socket) = socket.as_mut() else { return Poll::Ready(Ending::Broken) };
+        self.outbound_over |= stream.closed.get();
         if let Poll::Ready(Err(_)) = self.poll_inbound(cx, socket) {
             return Poll::Ready(Ending::Broken);
         }
@@ -141,7 +147,7 @@ impl Ferry {
             let read = ready!(self.read(cx, socket, most)?);
             self.silence.moved();
             if read == 0 {
-                self.link.session.borrow_mut().finish(self.stream.id);
+                self.link.finish(&self.stream);
                 self.outbound_over = true;
             } else {
                 self.up_toll.owe(read);
@@ -181,6 +187,13 @@ fn reset_by_peer() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
+/// Takes what nobody wants any more until the other end is done, for a while: a connection that is closed with unread
+/// bytes is reset (RFC 1122, section 4.2.2.13), which may take from the other end what it has not read yet.
+async fn linger(mut socket: TcpStream) {
+    // Whichever way it goes, the connection is over.
+    let _ = timeout(LINGER, tokio::io::copy(&mut socket, &mut tokio::io::sink())).await;
+}
+
 /// Carries a stream to its end, over the session and, once it is lifted, over its data connection.
 pub(crate) async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, asks: bool, up: Up) -> Ending {
     let (mut ending, left) = Ferry::new(Rc::clone(link), Rc::clone(stream), asks).carry().await;
@@ -197,6 +210,7 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, asks: bool, up: 
                 End::Cut => Ending::Cut,
             };
         }
+        (Ending::Finished, Some(socket), _) if stream.closed.get() => linger(socket).await,
         (Ending::Finished, ..) | (_, None, _) => {}
         // Whatever is not an orderly end must not look like one.
         (_, Some(socket), _) => reset(socket),

@@ -15,7 +15,8 @@ use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, interval};
 
-use super::proto::{Event, Fault, GoAwayReason, Open, OpenFault, Reason, Session, StreamId};
+use super::machine::Machine;
+use super::proto::{Event, Fault, GoAwayReason, Open, OpenFault, Reason, StreamId};
 use super::relay::{Far, Terms, reset};
 use super::stream::{DatagramSink, Ending, Inbound, Stream};
 use super::vigil::Vigil;
@@ -66,7 +67,7 @@ pub(crate) trait Role {
 
 /// A running session.
 pub(crate) struct Link {
-    pub(crate) session: RefCell<Session>,
+    pub(crate) session: RefCell<Machine>,
     streams: RefCell<HashMap<StreamId, Rc<Stream>>>,
     /// Streams that wait for room in the output, or for credit of the session.
     hungry: RefCell<Vec<Rc<Stream>>>,
@@ -77,9 +78,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(session: Session, role: Box<dyn Role>) -> Rc<Self> {
+    pub(crate) fn new(machine: impl Into<Machine>, role: Box<dyn Role>) -> Rc<Self> {
         Rc::new(Self {
-            session: RefCell::new(session),
+            session: RefCell::new(machine.into()),
             streams: RefCell::default(),
             hungry: RefCell::default(),
             pump: RefCell::default(),
@@ -209,6 +210,14 @@ impl Link {
         self.wake_pump();
     }
 
+    /// Tells the peer that our connection has nothing more to send.
+    pub(crate) fn finish(&self, stream: &Stream) {
+        let ends_both = self.session.borrow_mut().finish(stream.id, Instant::now().into_std());
+        if ends_both {
+            stream.close();
+        }
+    }
+
     /// Breaks a stream off.
     pub(crate) fn reset(&self, id: StreamId, reason: Reason) {
         self.session.borrow_mut().reset(id, reason);
@@ -284,11 +293,12 @@ impl Link {
     /// may be room.
     pub(crate) fn room(&self, stream: &Rc<Stream>) -> usize {
         let mut session = self.session.borrow_mut();
-        let room = OUT_HIGH.saturating_sub(session.out().len()).min(session.sendable(stream.id));
-        if room == 0 && !stream.hungry.replace(true) {
+        let room = OUT_HIGH.saturating_sub(session.out().len());
+        // For credit of its own alone, the stream is woken when that comes.
+        if (room == 0 || !session.has_session_credit()) && !stream.hungry.replace(true) {
             self.hungry.borrow_mut().push(Rc::clone(stream));
         }
-        room
+        room.min(session.sendable(stream.id))
     }
 
     fn feed_hungry(&self) {
@@ -306,12 +316,22 @@ impl Link {
     fn react(self: &Rc<Self>, event: Event<'_>) {
         match event {
             Event::Data { id, bytes } => self.deliver(id, bytes),
-            Event::Sendable { id } => self.with(id, Stream::wake),
+            Event::Sendable { id } | Event::Opened { id } => self.with(id, Stream::wake),
             Event::SessionSendable => self.feed_hungry(),
-            Event::Finish { id } => self.inbound(id, Inbound::Finishing),
+            Event::Finish { id } => {
+                if self.session.borrow().is_v1() {
+                    self.with(id, Stream::close);
+                } else {
+                    self.inbound(id, Inbound::Finishing);
+                }
+            }
             Event::Moved { id } => self.inbound(id, Inbound::Moved),
             Event::Refused { id, reason } | Event::Reset { id, reason } => {
                 self.with(id, |stream| stream.stop(Ending::Reset(reason)));
+            }
+            // A server of version 1 may use an id again whose last bytes are still on their way to the target.
+            Event::Open { id, .. } if self.session.borrow().is_v1() && self.stream(id).is_some() => {
+                self.session.borrow_mut().refuse(id, Reason::Protocol);
             }
             Event::Open { id, open } => self.role.open(self, id, open),
             Event::Lift { id } => {
@@ -326,7 +346,7 @@ impl Link {
                     sink(bytes);
                 }
             }
-            Event::Opened { .. } | Event::Pong { .. } => {}
+            Event::Pong { .. } => {}
         }
     }
 
@@ -382,6 +402,10 @@ impl Pump {
             if let Poll::Ready(Err(error)) = self.send(cx) {
                 return Poll::Ready(Parting::Broken(error));
             }
+            if self.link.session.borrow().is_stuffed() {
+                // Whoever takes something wakes the pump.
+                return Poll::Pending;
+            }
             match self.wire.poll_read(cx, &mut self.received, READ_BYTES) {
                 Poll::Pending => {
                     self.vigil.keep(cx);
@@ -427,15 +451,15 @@ impl Pump {
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let (sent, left) = {
+        let (sent, left, may_send) = {
             let mut session = self.link.session.borrow_mut();
             if !session.out().is_empty() {
                 self.vigil.note();
             }
             let sent = self.wire.poll_write(cx, session.out());
-            (sent, session.out().len())
+            (sent, session.out().len(), session.has_session_credit())
         };
-        if left < OUT_LOW {
+        if left < OUT_LOW && may_send {
             self.link.feed_hungry();
         }
         sent
@@ -472,7 +496,7 @@ impl Pump {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tunnel::proto::{Kind, Limits, Proxy, Side};
+    use crate::tunnel::proto::{Kind, Limits, Proxy, Session, Side};
     use crate::tunnel::relay::{Patience, Traffic};
 
     struct Nobody;
@@ -573,5 +597,34 @@ mod tests {
         }
         answer(&mut server, &client, now);
         assert!(bring_early(&mut server, &client, now).1 > 0, "others go on");
+    }
+
+    /// Streams whose own window is full are not looked at again and again while others send.
+    #[test]
+    fn a_stream_without_credit_of_its_own_waits_for_that_alone() {
+        let now = std::time::Instant::now();
+        let server = Link::new(Session::new(Side::Server, Limits::OURS, Limits::OURS, now), Box::new(Nobody));
+        let open = Open {
+            kind: Kind::Tcp,
+            proxy: Proxy::Off,
+            target_port: 9,
+            host: "127.0.0.1".to_owned(),
+            visitor: None,
+            public: None,
+        };
+        let id = server.session.borrow_mut().open(&open).expect("room for a stream");
+        let stream = server.enter(id, terms());
+        while server.room(&stream) > 0 {
+            let mut session = server.session.borrow_mut();
+            let slot = session.begin_data(id);
+            let bytes = session.sendable(id);
+            session.out().extend_from_slice(&vec![7; bytes]);
+            session.commit_data(slot, bytes);
+            session.out().clear();
+        }
+        assert!(!stream.hungry.get(), "only its own credit is used up");
+        server.session.borrow_mut().out().resize(OUT_HIGH, 0);
+        assert_eq!(server.room(&stream), 0);
+        assert!(stream.hungry.get(), "a full output is waited for");
     }
 }

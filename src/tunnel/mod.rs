@@ -24,6 +24,7 @@ mod health;
 pub mod issuing;
 mod join_code;
 mod link;
+mod machine;
 mod mappings;
 pub mod policy;
 pub(crate) mod proto;

@@ -182,9 +182,11 @@ fn open_door(
         mappings.own().add(port);
     }
     if config.tunnel.legacy_v1 {
-        tracing::warn!("tunnel.legacy_v1 is on, but this version does not serve clients of version 1 yet");
+        tracing::warn!(
+            "tunnel.legacy_v1 is on: whoever connects may become the client of version 1, without proof or encryption"
+        );
     }
-    let gate = Arc::new(Gate::new(tls, false, Arc::new(control.clone())));
+    let gate = Arc::new(Gate::new(tls, config.tunnel.legacy_v1, Arc::new(control.clone())));
     let revocations = control.clone().cut_revoked();
     let serving = control::serve(listener, gate, control, Arc::clone(mappings.accepts()));
     let task = tokio::spawn(async {

@@ -98,6 +98,16 @@ impl Sessions {
         self.lock().insert(running.identity.name.clone(), running);
     }
 
+    /// Enters a session unless its name is taken, and tells whether it was free.
+    pub(crate) fn enter_if_free(&self, running: Running) -> bool {
+        let mut sessions = self.lock();
+        let free = !sessions.contains_key(&running.identity.name);
+        if free {
+            sessions.insert(running.identity.name.clone(), running);
+        }
+        free
+    }
+
     /// Removes a session, unless another has taken its place.
     pub(crate) fn leave(&self, name: &str, session: &SessionId) {
         let mut sessions = self.lock();

@@ -62,6 +62,8 @@ pub(crate) struct Stream {
     /// Bytes that were received and that our connection did not take; at most the stream's window.
     pub(crate) pending: RefCell<BytesMut>,
     pub(crate) inbound: Cell<Inbound>,
+    /// Both directions are over for the peer: whatever our connection still sends is for nobody.
+    pub(crate) closed: Cell<bool>,
     /// The data connection, from its arrival until the stream moves there.
     pub(crate) carrier: RefCell<Option<Far>>,
     /// A data connection was asked for and has not come yet.
@@ -86,6 +88,7 @@ impl Stream {
             socket: RefCell::new(socket),
             pending: RefCell::default(),
             inbound: Cell::new(Inbound::Open),
+            closed: Cell::new(false),
             carrier: RefCell::default(),
             awaited: Cell::new(false),
             bulk_bytes: Cell::new(0),
@@ -105,6 +108,15 @@ impl Stream {
     pub(crate) fn stop(&self, ending: Ending) {
         if self.ending.get().is_none() {
             self.ending.set(Some(ending));
+        }
+        self.wake();
+    }
+
+    /// Both directions are over for the peer; our connection still gets what was received.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        if self.inbound.get() == Inbound::Open {
+            self.inbound.set(Inbound::Finishing);
         }
         self.wake();
     }

@@ -31,6 +31,10 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the watcher waits for another writer; the next look is soon.
 const WATCHER_BUSY: Duration = Duration::from_millis(200);
 
+/// The client of version 1, of which there is one at a time. No token may have this name: its mappings would be served
+/// by whoever connects.
+pub(crate) const V1_CLIENT: &str = "legacy";
+
 /// Tells whether `name` can be the name of a token, or of a client.
 pub(crate) fn is_name(name: &str) -> bool {
     let letter = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
@@ -73,6 +77,9 @@ impl TokenFile {
         // A name that reads like an id would make `revoke` ambiguous.
         if !is_name(name) || TokenId::from_str(name).is_ok() {
             return Err(Error::new(ErrorKind::Usage, TrustWords::BadTokenName));
+        }
+        if name == V1_CLIENT {
+            return Err(Error::new(ErrorKind::Usage, TrustWords::TokenNameReserved { name: name.to_owned() }));
         }
         let Verifier { stored_key, server_key } = token.verifier();
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();

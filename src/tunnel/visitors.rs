@@ -16,7 +16,7 @@ use tokio::task::spawn_local;
 use super::ferry;
 use super::forward::{Forwarder, Pace, Phase, VISITORS_MAX, accept, reached};
 use super::policy::Access;
-use super::proto::{Kind, Open, Proxy};
+use super::proto::{Kind, Open, OpenFault, Proxy};
 use super::relay::{Terms, Up, reset};
 use super::stream::{Ending, Stream};
 use super::yard::{Yard, YardQueue};
@@ -121,9 +121,10 @@ fn open(
         visitor: Some(peer),
         public: visitor.local_addr().ok().filter(|_| entry.proxy != Proxy::Off),
     };
-    let Ok(stream) = link.open(&open, visitor, Arc::clone(&entry.terms)) else {
-        return Err("the client's session takes no more streams");
-    };
+    let stream = link.open(&open, visitor, Arc::clone(&entry.terms)).map_err(|fault| match fault {
+        OpenFault::NotInVersion1 => "version 1 has no PROXY header",
+        _ => "the client's session takes no more streams",
+    })?;
     let ticket = crowd.enter(Rc::clone(&stream));
     let crowd = Rc::clone(crowd);
     let entry = Rc::clone(entry);

@@ -137,6 +137,7 @@ catalogue! {
         Cert => "This client's certificate, where the server asks for one", "本客户端的证书（服务端要求时）";
         CertKey => "The private key of that certificate", "该证书的私钥";
         ServeInsecure => "Accept clients without TLS where other machines can reach the tunnel", "在其他机器可访问时，也接受不使用 TLS 的客户端";
+        LegacyV1 => "Speak version 1, the predecessor's protocol, which has neither token nor encryption", "使用前身的版本 1 协议，既无令牌也无加密";
         Insecure => "Do without TLS, also towards another machine", "不使用 TLS，即使连接其他机器";
         ClientName => "What to be called below the token's name, where several machines share a token", "多台机器共用一个令牌时，本机在令牌名下的名称";
         Expose => "What the server may reach: PORT, or HOST:PORT with a range or * for ports; repeat it [default: this machine's loopback]",

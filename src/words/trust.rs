@@ -83,6 +83,7 @@ catalogue! {
         ServerOlder => "the server that uses this database runs an earlier version", "正在使用该数据库的服务器是较早的版本";
         RestartServer => "restart it with this version, then run this again", "请用本版本重启服务器，然后重试";
         BadTokenName => "a name has at most 31 letters, digits and the signs - _ . and does not read like an id", "名称最多 31 个字符，可用字母、数字和 - _ .，且不能形如标识";
+        TokenNameReserved { name: String } => "the name {name} is that of clients of version 1, which have no token", "名称 {name} 保留给版本 1 的客户端，它们没有令牌";
         TokenNameTaken { name: String } => "a token called {name} exists", "名为 {name} 的令牌已存在";
         OtherTokenName { name: String } => "choose another name, or revoke it first: `portwright tunnel token revoke {name}`",
             "请另选名称，或先吊销：`portwright tunnel token revoke {name}`";

@@ -66,6 +66,9 @@ catalogue! {
         HintEditedSince => "put the shown lines back by hand, or move the edited file away and run `portwright undo` again",
             "请手动恢复所示内容，或移走被修改的文件后再次运行 `portwright undo`";
         TunnelConnected { server: String, name: String } => "connected to {server} as {name}", "已连接 {server}，名称为 {name}";
+        TunnelConnectedV1 { server: String } => "connected to {server}, version 1", "已连接 {server}，版本 1";
+        LegacyV1 => "version 1 has neither proof nor encryption: whoever is on the way to the server, or takes its place, reads everything and reaches what is exposed; no token is used",
+            "版本 1 没有身份验证和加密：线路上的任何人或冒充服务器者都能读取全部数据并访问所暴露的目标；不使用令牌";
         TunnelWaiting { seconds: String } => "trying again in {seconds} s", "{seconds} 秒后重试";
         CutVisitors { count: usize } => "{count} connections did not finish in time and were reset", "{count} 个连接未能及时结束，已被重置";
         ServerHealth { address: String, status: String } => "{address}: {status}", "{address}：{status}";

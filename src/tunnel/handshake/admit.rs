@@ -24,7 +24,7 @@ use crate::tunnel::proto::hello::{Challenge, Hello, Join, Proof, RejectCode, Rej
 use crate::tunnel::proto::limits::Limits;
 use crate::tunnel::tls::{ServerTls, is_ours};
 use crate::tunnel::token::{SessionKey, TokenId, Transcript, Verifier};
-use crate::tunnel::tokens::{LOOK_EVERY, is_name, resolved_name};
+use crate::tunnel::tokens::{LOOK_EVERY, V1_CLIENT, is_name, resolved_name};
 
 /// The first byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -59,14 +59,21 @@ pub(crate) struct TokenRow {
 /// Who a client has proven to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The token.
-    pub(crate) token: TokenId,
+    /// The token; `None` for a client of version 1, which has proven nothing.
+    pub(crate) token: Option<TokenId>,
     /// The client's name: that of the token, or `token/name` where the client goes by a name of its own.
     pub(crate) name: String,
     /// The public ports that it may serve; empty means all.
     pub(crate) ports: Vec<PortRange>,
     /// What the client's program calls itself.
     pub(crate) agent: Option<String>,
+}
+
+impl Identity {
+    /// Whoever speaks version 1.
+    pub(crate) fn v1() -> Self {
+        Self { token: None, name: V1_CLIENT.to_owned(), ports: Vec::new(), agent: None }
+    }
 }
 
 /// What the door asks of the rest of the server. Never blocks the thread.
@@ -152,7 +159,6 @@ pub(crate) enum Admitted {
         /// The connection.
         stream: TcpStream,
         /// What came so far.
-        #[cfg_attr(not(test), expect(dead_code, reason = "read once sessions of version 1 are driven"))]
         leftover: BytesMut,
     },
 }
@@ -389,7 +395,7 @@ async fn welcome(
         return Err(reject(wire, Denied::Rejected(RejectCode::Name), RejectCode::Name, text));
     }
     let name = resolved_name(&row.name, hello.name.as_deref());
-    let identity = Identity { token: row.id, name, ports: row.ports, agent: hello.agent };
+    let identity = Identity { token: Some(row.id), name, ports: row.ports, agent: hello.agent };
     if let Err(rejected) = gate.registry.may_begin(&identity).await {
         return Err(turn_away(wire, Denied::Rejected(rejected.code), &rejected));
     }

@@ -8,16 +8,13 @@ mod event;
 mod flow;
 pub(crate) mod frame;
 pub(crate) mod hello;
-#[cfg_attr(
-    not(any(test, feature = "fuzzing")),
-    expect(dead_code, reason = "the sessions of version 1 peers are driven next")
-)]
 pub(crate) mod legacy;
 pub(crate) mod limits;
 mod session;
 mod stream;
 mod wire;
 
+pub(crate) use data::DataSlot;
 pub(crate) use event::{Event, Kind, Open, Proxy, Received, StreamId};
 pub(crate) use limits::Limits;
 pub(crate) use session::{OpenFault, Session};

@@ -43,6 +43,8 @@ pub(crate) enum OpenFault {
     Paced,
     /// The host does not fit into Open.
     HostUnfit,
+    /// The client speaks version 1, which carries neither datagrams nor a header for the target.
+    NotInVersion1,
 }
 
 /// One end of a session.
@@ -171,6 +173,11 @@ impl Session {
     pub(crate) fn sendable(&self, id: StreamId) -> usize {
         let Some(stream) = self.streams.get(&id.get()) else { return 0 };
         size(self.allowed(stream))
+    }
+
+    /// Whether the session as a whole may send data; without, wait for `SessionSendable`.
+    pub(crate) const fn has_session_credit(&self) -> bool {
+        self.credit.left() > 0
     }
 
     /// Writes a Data frame with a copy of the payload, which is not longer than `sendable` says.

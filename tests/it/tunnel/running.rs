@@ -234,6 +234,13 @@ impl Laid {
         token(self.folder.path(), name, &[])
     }
 
+    /// Asks for a token that is expected not to be made.
+    pub(super) fn refuse_token(&self, name: &str) -> Answer {
+        let mut command = program(PORTWRIGHT, self.folder.path());
+        command.args(["tunnel", "token", "create", "--config", "config.yaml", "--name", name]);
+        command.output().expect("the program runs").into()
+    }
+
     pub(super) fn start(self, plan: &ServerPlan) -> Server {
         let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let process = Server::process(self.folder.path(), plan.wrapper, plan.flags);
