@@ -78,6 +78,8 @@ pub enum Verb {
     Check(CheckArgs),
     /// Listening sockets and free ports.
     Scan(ScanArgs),
+    /// One port: who has it, who wants it, and the ways out.
+    Why(WhyArgs),
     /// Puts back what the last run changed.
     Undo(UndoArgs),
     /// The state of the launched service.
@@ -96,9 +98,42 @@ pub enum Verb {
     /// The load test.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Bench(BenchArgs),
+    /// A script that completes the command line in a shell.
+    Completions(CompletionsArgs),
+    /// Pages for `man`.
+    Man(ManArgs),
     /// Keeps a native service running; started by ourselves, never by a person.
     #[command(hide = true)]
     Supervise(SuperviseArgs),
+}
+
+/// `why`.
+#[derive(Debug, Clone, Args)]
+pub struct WhyArgs {
+    /// The port.
+    #[arg(value_parser = values::one_port)]
+    pub port: Port,
+    /// The compose files of the project that may want it; empty to look for them.
+    #[arg(long = "file", short = 'f')]
+    pub files: Vec<PathBuf>,
+}
+
+/// `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// The verb whose page is printed; none for the program's own.
+    pub verbs: Vec<String>,
+    /// The folder that all pages are written into.
+    #[arg(long, conflicts_with = "verbs")]
+    pub to: Option<PathBuf>,
 }
 
 /// Which project is meant.
@@ -526,6 +561,9 @@ impl Verb {
             Self::QuickStart(_) => "quick-start",
             Self::Check(_) => "check",
             Self::Scan(_) => "scan",
+            Self::Why(_) => "why",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Undo(_) => "undo",
             Self::Status(_) => "status",
             Self::Logs(_) => "logs",

@@ -5,7 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::diff::{changed_lines, relative};
-use crate::model::{Binding, BindingState, FileEdit, Holder, Mapping, Port, Protocol, Socket, SourceSpot, Unseen};
+use crate::deploy::{Rule, Why};
+use crate::model::{
+    Binding, BindingState, ContainerState, FileEdit, Holder, Mapping, Port, Protocol, Socket, SourceSpot, Unseen,
+};
 use crate::words::{Lang, Message, Say};
 
 /// The language of texts inside documents.
@@ -300,14 +303,86 @@ impl ScanDocument {
     /// Makes the document.
     #[must_use]
     pub fn new<'a>(sockets: impl Iterator<Item = &'a Socket>, unseen: &[Unseen], free: &[Port]) -> Self {
-        let unseen = unseen.iter().map(|unseen| UnseenView { what: unseen.what, why: unseen.why.say(JSON_LANG) });
         Self {
             schema: "portwright.scan/1",
             sockets: sockets.map(SocketView::from).collect(),
-            unseen: unseen.collect(),
+            unseen: unseen_views(unseen),
             free: free.to_vec(),
         }
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct WhyContainerView {
+    name: String,
+    id: String,
+    state: &'static str,
+    restarts: bool,
+    host_ip: String,
+    port: Port,
+    container_port: Port,
+    protocol: Protocol,
+    compose_project: Option<String>,
+    compose_service: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct RuleView {
+    kind: &'static str,
+    from: Port,
+    to: Port,
+}
+
+/// `why --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WhyDocument {
+    schema: &'static str,
+    port: Port,
+    sockets: Vec<SocketView>,
+    containers: Vec<WhyContainerView>,
+    bindings: Vec<BindingView>,
+    leases: Vec<serde_json::Value>,
+    reserved: Vec<RuleView>,
+    advice: Vec<String>,
+    free: Option<Port>,
+    unseen: Vec<UnseenView>,
+}
+
+impl WhyDocument {
+    /// Makes the document.
+    #[must_use]
+    pub fn new(why: &Why) -> Self {
+        let directory = why.project.as_ref().map(|(loaded, _)| loaded.project.directory.clone()).unwrap_or_default();
+        let containers = why.containers.iter().map(|(container, published)| WhyContainerView {
+            name: container.identity.name.clone(),
+            id: container.identity.id.clone(),
+            state: if container.state == ContainerState::Running { "running" } else { "stopped" },
+            restarts: container.restarts,
+            host_ip: published.host_ip.map_or_else(|| "0.0.0.0".to_owned(), |address| address.to_string()),
+            port: published.host_port,
+            container_port: published.container_port,
+            protocol: published.protocol,
+            compose_project: container.identity.compose.as_ref().map(|compose| compose.project.clone()),
+            compose_service: container.identity.compose.as_ref().map(|compose| compose.service.clone()),
+        });
+        let rule = |rule: &Rule| RuleView { kind: rule.name(), from: rule.range().first(), to: rule.range().last() };
+        Self {
+            schema: "portwright.why/1",
+            port: why.port,
+            sockets: why.sockets.iter().map(SocketView::from).collect(),
+            containers: containers.collect(),
+            bindings: why.bindings().map(|(binding, mapping)| BindingView::new(binding, mapping, &directory)).collect(),
+            leases: Vec::new(),
+            reserved: why.rules.iter().map(rule).collect(),
+            advice: why.advice.iter().map(|advice| advice.say(JSON_LANG)).collect(),
+            free: why.free,
+            unseen: unseen_views(&why.unseen),
+        }
+    }
+}
+
+fn unseen_views(unseen: &[Unseen]) -> Vec<UnseenView> {
+    unseen.iter().map(|unseen| UnseenView { what: unseen.what, why: unseen.why.say(JSON_LANG) }).collect()
 }
 
 /// A launched service.

@@ -16,6 +16,7 @@ pub mod interrupt;
 pub mod json;
 mod mask;
 pub mod output;
+mod pages;
 mod plot;
 pub mod progress;
 pub mod prompt;
@@ -30,6 +31,7 @@ mod tunnel;
 mod undo;
 mod usage;
 mod values;
+mod why;
 mod wishes;
 
 use std::ffi::OsString;
@@ -96,6 +98,9 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Tunnel { verb: TunnelVerb::Client(typed) } => tunnel::client(typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Token { verb } } => token::run(verb, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
+        Verb::Why(typed) => why::run(arguments, typed, talk, environment),
+        Verb::Completions(typed) => pages::completions(typed, talk),
+        Verb::Man(typed) => pages::man(typed, talk),
         Verb::Bench(typed) => bench::run(typed, talk),
         Verb::Supervise(typed) => tunnel::supervise(typed),
     }

@@ -51,6 +51,10 @@ pub fn port(text: &str) -> Result<Port, Message> {
     text.parse().map_err(|_| CliWords::WantsPort.into())
 }
 
+pub(super) fn one_port(text: &str) -> Read<Port> {
+    port(text).map_err(ValueError)
+}
+
 pub(super) fn port_range(text: &str) -> Read<PortRange> {
     text.parse().or_else(|_| refuse(CliWords::WantsRange))
 }

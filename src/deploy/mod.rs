@@ -19,6 +19,7 @@ mod scan;
 mod service;
 mod undo;
 mod verify;
+mod why;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -36,6 +37,7 @@ pub use scan::{Scan, ScanWishes, scan};
 pub use service::{LogWishes, ServiceState, Stopped, down, logs, status};
 pub use undo::{UndoOutcome, undo};
 pub use verify::Url;
+pub use why::{Rule, Why, why};
 
 use crate::disk::{self, ApplyOptions, Dirs, Note, ProjectLock, ProjectState};
 use crate::error::{Error, ErrorKind, Result};

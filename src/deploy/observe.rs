@@ -85,7 +85,7 @@ pub(super) async fn holder(order: &ProjectOrder, port: Port) -> Message {
 }
 
 /// Looks at sockets; the engine is asked for its containers and for nothing else.
-async fn look_at(order: &ProjectOrder, look: Look) -> Facts {
+pub(super) async fn look_at(order: &ProjectOrder, look: Look) -> Facts {
     let lookup = |name: &str| order.environment.get(name).cloned();
     let asked = docker::containers(engine_choice(order.runtime), &lookup);
     let (listed, asked) = tokio::join!(sockets(&look), asked);

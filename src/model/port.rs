@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Port(u16);
 
 impl Port {
+    /// The lowest port.
+    pub const MIN: Self = Self(1);
     /// The highest port.
     pub const MAX: Self = Self(u16::MAX);
 

@@ -11,6 +11,9 @@ catalogue! {
             "向导：查看、规划、确认、修改、启动、验证（别名 up）";
         Check => "Judge the ports of a project and change nothing", "只检查项目的端口，不做任何修改";
         Scan => "List listening sockets with their owners, and free ports", "列出监听中的端口及其占用者，并可列出空闲端口";
+        Why => "Tell who has a port, who wants it, and the ways out", "说明谁占用端口、谁需要它，以及解决办法";
+        Completions => "Print a script that completes the command line in a shell", "打印 shell 的命令行补全脚本";
+        Man => "Print a page for man, or write all of them", "打印 man 手册页，或写出全部手册页";
         Undo => "Put back what the last run changed", "还原上一次运行所做的修改";
         Status => "Show the launched service", "查看已启动的服务";
         Logs => "Print the output of the launched service", "查看已启动服务的输出";
@@ -61,6 +64,14 @@ catalogue! {
         ServiceValue => "SERVICE", "服务";
         NameOrIdValue => "NAME|ID", "名称|标识";
 
+        PortValue => "PORT", "端口";
+        ShellValue => "SHELL", "shell";
+        VerbValue => "VERB", "命令";
+
+        WhyPort => "The port", "端口号";
+        Shell => "The shell: bash, elvish, fish, powershell, zsh", "shell 名称：bash、elvish、fish、powershell、zsh";
+        ManVerb => "The verb whose page to print [default: the program's own]", "要打印手册页的命令 [默认：程序本身]";
+        ManTo => "Write all pages into this folder", "把全部手册页写入该目录";
         Directory => "The project directory [default: the current one]", "项目目录 [默认：当前目录]";
         Json => "Print one JSON document on stdout", "在标准输出打印一份 JSON 文档";
         Quiet => "Print only data and errors", "只打印数据和错误";
@@ -163,6 +174,22 @@ catalogue! {
             "  portwright scan                                 所有监听中的端口
   portwright scan --range 8000-8099 --free 3      列出范围内三个空闲端口
   portwright scan --process nginx --protocol tcp  某个程序的端口";
+        WhyExamples => "  portwright why 8000                              who has port 8000, and what helps
+  portwright why 8000 --json | jq .advice          the ways out, for scripts",
+            "  portwright why 8000                              谁占用端口 8000，以及解决办法
+  portwright why 8000 --json | jq .advice          供脚本使用的解决办法";
+        CompletionsExamples => "  portwright completions bash > /etc/bash_completion.d/portwright
+  portwright completions zsh > ~/.zfunc/_portwright
+  portwright completions fish > ~/.config/fish/completions/portwright.fish",
+            "  portwright completions bash > /etc/bash_completion.d/portwright
+  portwright completions zsh > ~/.zfunc/_portwright
+  portwright completions fish > ~/.config/fish/completions/portwright.fish";
+        ManExamples => "  portwright man | man -l -                        read the program's page
+  portwright man tunnel client | man -l -          the page of a verb
+  portwright man --to /usr/local/share/man/man1    write all pages",
+            "  portwright man | man -l -                        阅读程序的手册页
+  portwright man tunnel client | man -l -          某个命令的手册页
+  portwright man --to /usr/local/share/man/man1    写出全部手册页";
         UndoExamples => "  portwright undo                                 show what would be put back, and ask
   portwright undo --yes                           put it back
   portwright undo --yes -C ./service              the same for another directory",

@@ -22,6 +22,7 @@ pub mod text;
 pub mod trust;
 pub mod tunnel;
 pub mod verbs;
+pub mod why;
 
 pub use macros::Say;
 pub(crate) use macros::catalogue;
@@ -98,6 +99,8 @@ message! {
     Tunnel(tunnel::TunnelWords),
     /// Words of the verbs.
     Verbs(verbs::VerbWords),
+    /// Words about one port.
+    Why(why::WhyWords),
 }
 
 impl std::fmt::Display for Message {

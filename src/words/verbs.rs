@@ -21,6 +21,9 @@ catalogue! {
         HintAfterConflict => "`portwright quick-start` resolves conflicts; `--port NAME=PORT` names a port", "`portwright quick-start` 可解决冲突；`--port 名称=端口` 可指定端口";
         ReportUnwritable { file: String, why: String } => "the report {file} cannot be written: {why}", "无法写入报告 {file}：{why}";
 
+        PageWritten { name: String } => "written: {name}", "已写入：{name}";
+        NoSuchPage { verb: String } => "there is no page for `{verb}`", "没有 `{verb}` 的手册页";
+
         NobodyToAsk => "`--on-conflict ask` needs a terminal", "`--on-conflict ask` 需要终端";
         HintNobodyToAsk => "use `--on-conflict auto`, `keep` or `fail`", "请使用 `--on-conflict auto`、`keep` 或 `fail`";
         NeedsConsent => "this changes files or starts a service, and nobody can be asked", "此操作会修改文件或启动服务，但无法询问任何人";

@@ -40,4 +40,7 @@ mod trust;
 mod tunnel;
 #[cfg(test)]
 #[cfg(unix)]
+mod why;
+#[cfg(test)]
+#[cfg(unix)]
 mod wizard;
