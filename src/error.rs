@@ -41,6 +41,22 @@ impl ErrorKind {
             Self::Interrupted => 130,
         }
     }
+
+    /// Returns the kind that has this exit code, as another run of this program ended with; `None` for any other.
+    #[must_use]
+    pub fn of_exit_code(code: i64) -> Option<Self> {
+        const ALL: [ErrorKind; 8] = [
+            ErrorKind::Internal,
+            ErrorKind::Usage,
+            ErrorKind::Refused,
+            ErrorKind::Busy,
+            ErrorKind::Missing,
+            ErrorKind::Unhealthy,
+            ErrorKind::Partial,
+            ErrorKind::Interrupted,
+        ];
+        ALL.into_iter().find(|kind| i64::from(kind.exit_code()) == code)
+    }
 }
 
 /// An error to show to a person: what, where, and the way out.

@@ -388,9 +388,23 @@ pub enum TokenVerb {
     /// Makes a token and prints it, this once.
     Create(TokenCreateArgs),
     /// Lists the tokens.
-    List(TunnelServerArgs),
+    List(TokenServerArgs),
     /// Takes a token back.
     Revoke(TokenRevokeArgs),
+}
+
+/// The server whose tokens are meant: that of the files, else the one that was launched.
+#[derive(Debug, Clone, Args)]
+pub struct TokenServerArgs {
+    /// The configuration; without it, the server that was launched for the directory.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// A file of variables that complete the configuration.
+    #[arg(long, requires = "config")]
+    pub env_file: Option<PathBuf>,
+    /// The copy of the launched server.
+    #[arg(long, conflicts_with = "config", value_parser = values::instance_name)]
+    pub instance: Option<String>,
 }
 
 /// `tunnel token create`.
@@ -398,7 +412,7 @@ pub enum TokenVerb {
 pub struct TokenCreateArgs {
     /// The server whose token it is.
     #[command(flatten)]
-    pub server: TunnelServerArgs,
+    pub server: TokenServerArgs,
     /// What to call it.
     #[arg(long)]
     pub name: String,
@@ -414,7 +428,7 @@ pub struct TokenRevokeArgs {
     pub token: String,
     /// The server whose token it is.
     #[command(flatten)]
-    pub server: TunnelServerArgs,
+    pub server: TokenServerArgs,
     /// Asks nothing.
     #[arg(long, short)]
     pub yes: bool,
@@ -440,6 +454,9 @@ pub struct ServeArgs {
     /// Accepts a tunnel without TLS that other machines can reach.
     #[arg(long)]
     pub insecure: bool,
+    /// Makes no token at the first start, and so prints no join code.
+    #[arg(long)]
+    pub no_first_token: bool,
 }
 
 /// `tunnel client`.

@@ -96,7 +96,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Down(typed) => service::down(arguments, typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Server(typed) } => tunnel::server(typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Client(typed) } => tunnel::client(typed, talk, environment),
-        Verb::Tunnel { verb: TunnelVerb::Token { verb } } => token::run(verb, talk, environment),
+        Verb::Tunnel { verb: TunnelVerb::Token { verb } } => token::run(arguments, verb, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
         Verb::Why(typed) => why::run(arguments, typed, talk, environment),
         Verb::Completions(typed) => pages::completions(typed, talk),

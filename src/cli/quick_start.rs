@@ -51,8 +51,18 @@ pub(super) fn run(
         talk.json(&document(&report))?;
     } else {
         conclude(&report, typed.project.instance.as_deref(), talk)?;
+        if report.takes_clients {
+            talk.hint(DeployWords::JoinWith { place: place(arguments, typed.project.instance.as_deref()) });
+        }
     }
     Ok(Ending::Done)
+}
+
+/// The flags with which another verb finds the same project.
+fn place(arguments: &Arguments, instance: Option<&str>) -> String {
+    let directory = arguments.global.directory.as_ref().map(|directory| format!(" -C {}", directory.display()));
+    let instance = instance.map(|name| format!(" --instance {name}"));
+    [directory, instance].into_iter().flatten().collect()
 }
 
 fn order(arguments: &Arguments, typed: &QuickStartArgs, talk: &Talk, environment: &Environment) -> Result<Order> {

@@ -1,17 +1,19 @@
-//! `tunnel token`: makes, lists and revokes the tokens of clients, beside a server that may be running.
+//! `tunnel token`: makes, lists and revokes the tokens of clients, beside a server that may be running: that of the files
+//! that are named, or the one that quick-start launched as a process or in a container.
 
 use serde::Serialize;
 
-use super::args::{TokenCreateArgs, TokenRevokeArgs, TokenVerb, TunnelServerArgs};
+use super::args::{Arguments, ProjectArgs, TokenCreateArgs, TokenRevokeArgs, TokenVerb};
 use super::interrupt::Interrupt;
-use super::service::agree;
+use super::service::{self, Found, agree};
 use super::table::{Cell, table};
-use super::{Ending, Environment, Talk, wishes};
+use super::{Ending, Environment, Talk, escape, output, runtime, wishes};
+use crate::deploy::{self, Inside, Keeper};
 use crate::error::{ErrorKind, Result};
 use crate::tunnel::issuing::{self, IssuedToken, Sources, TokenView};
 use crate::words::trust::TrustWords;
 use crate::words::verbs::VerbWords;
-use crate::words::{Message, Say};
+use crate::words::{Lang, Message, Say};
 
 const SCHEMA: &str = "portwright.tunnel/1";
 
@@ -65,20 +67,64 @@ impl<'a> KnownToken<'a> {
     }
 }
 
-pub(super) fn run(verb: &TokenVerb, talk: &Talk, environment: &Environment) -> Result<Ending> {
-    let variables = wishes::text_variables(environment);
-    let of = |server: &'_ TunnelServerArgs| (server.config.clone(), server.env_file.clone());
-    let (config, env_file) = match verb {
-        TokenVerb::Create(TokenCreateArgs { server, .. })
-        | TokenVerb::List(server)
-        | TokenVerb::Revoke(TokenRevokeArgs { server, .. }) => of(server),
+pub(super) fn run(arguments: &Arguments, verb: &TokenVerb, talk: &Talk, environment: &Environment) -> Result<Ending> {
+    let (TokenVerb::Create(TokenCreateArgs { server, .. })
+    | TokenVerb::List(server)
+    | TokenVerb::Revoke(TokenRevokeArgs { server, .. })) = verb;
+    let mut variables = wishes::text_variables(environment);
+    let Some(config) = &server.config else {
+        let project = ProjectArgs { instance: server.instance.clone(), ..ProjectArgs::default() };
+        let Found { order, loaded, dirs } = service::find(arguments, &project, environment)?;
+        let state = loaded.state(&dirs)?;
+        return match runtime::block_on(deploy::keeper(&order, &loaded, state.as_ref()))?? {
+            Keeper::Files { config, env_file, environment } => {
+                variables.extend(environment);
+                let from = Sources { config: Some(&config), env_file: Some(&env_file), environment: &variables };
+                on_files(from, verb, talk)
+            }
+            Keeper::Container(container) => inside(&container, verb, talk),
+        };
     };
-    let from = Sources { config: Some(&config), env_file: env_file.as_deref(), environment: &variables };
+    let from = Sources { config: Some(config), env_file: server.env_file.as_deref(), environment: &variables };
+    on_files(from, verb, talk)
+}
+
+fn on_files(from: Sources<'_>, verb: &TokenVerb, talk: &Talk) -> Result<Ending> {
     match verb {
         TokenVerb::Create(typed) => create(&issuing::create(from, &typed.name, &typed.ports)?, talk),
         TokenVerb::List(_) => list(&issuing::list(from)?, talk),
         TokenVerb::Revoke(typed) => revoke(from, typed, talk),
     }
+}
+
+/// Has the program in the server's container do it, and passes on what it says.
+fn inside(container: &Inside, verb: &TokenVerb, talk: &Talk) -> Result<Ending> {
+    let (word, after) = match verb {
+        TokenVerb::Create(typed) => {
+            let ports = typed.ports.iter().flat_map(|range| ["--ports".to_owned(), range.to_string()]);
+            ("create", ["--name".to_owned(), typed.name.clone()].into_iter().chain(ports).collect())
+        }
+        TokenVerb::List(_) => ("list", Vec::new()),
+        TokenVerb::Revoke(typed) => {
+            let question = VerbWords::AskRevoke { name: typed.token.clone() };
+            if !typed.yes && !agree(talk, &Interrupt::install(), question)? {
+                return Ok(Ending::Judged(ErrorKind::Interrupted));
+            }
+            ("revoke", vec!["--yes".to_owned(), "--".to_owned(), typed.token.clone()])
+        }
+    };
+    let lang = if talk.lang == Lang::ZhCn { "zh-CN" } else { "en" };
+    let globals = ["--lang", lang].into_iter().chain(talk.json.then_some("--json")).chain(talk.quiet.then_some("-q"));
+    let before: Vec<&str> = globals.chain(["tunnel", "token", word]).collect();
+    let ran = runtime::block_on(container.run(&before, &after))??;
+    output::write_err(&escape::lines(&String::from_utf8_lossy(&ran.stderr)));
+    if !ran.stdout.is_empty() {
+        output::write_out(&escape::lines(&String::from_utf8_lossy(&ran.stdout)))?;
+    }
+    Ok(match ErrorKind::of_exit_code(ran.code) {
+        None if ran.code == 0 => Ending::Done,
+        kind => Ending::Judged(kind.unwrap_or(ErrorKind::Internal)),
+    })
 }
 
 /// Prints the token: the only place that ever does.

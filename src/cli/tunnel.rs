@@ -9,6 +9,7 @@ use crate::model::Secret;
 use crate::tunnel;
 use crate::tunnel::client::{ClientOptions, Progress};
 use crate::tunnel::issuing::Sources;
+use crate::tunnel::server::Insistence;
 use crate::words::Say;
 use crate::words::trust::TrustWords;
 use crate::words::verbs::VerbWords;
@@ -31,7 +32,8 @@ pub(super) fn server(typed: &ServeArgs, talk: &Talk, environment: &Environment) 
             talk.hint(TrustWords::RunOnClient);
         }
     };
-    let summary = tunnel::server::main_entry(from, typed.insecure, announce)?;
+    let wanted = Insistence { insecure: typed.insecure, first_token: !typed.no_first_token };
+    let summary = tunnel::server::main_entry(from, wanted, announce)?;
     if summary.cut > 0 {
         talk.note(VerbWords::CutVisitors { count: summary.cut });
     }

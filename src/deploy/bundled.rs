@@ -1,10 +1,11 @@
 //! The bundled project: the tunnel server as it is laid out from `templates/`, and how it is recognised again.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::disk::Digest;
-use crate::model::{Mapping, Port, PortRange, Project, PublishedPort, Secret};
+use crate::host;
+use crate::model::{Mapping, Port, PortRange, Project, Protocol, PublishedPort, Secret};
 use crate::text::project::Snapshot;
 use crate::tunnel;
 
@@ -38,13 +39,20 @@ pub struct Layout {
     pub api_key: Secret,
 }
 
-/// The port of the HTTP API that a fresh project wants.
+/// The port of the HTTP API that a fresh project wants, and the one in the container.
 const API_PORT: u16 = 8080;
+
+/// The control port of the tunnel that a fresh project wants, and the one in the container.
+const TUNNEL_PORT: u16 = 9000;
+
+/// The `.env` variable that decides the control port on this host.
+const TUNNEL_VARIABLE: &str = "TUNNEL_PORT";
 
 /// Returns the files of a fresh project, by name.
 pub(super) fn files(layout: &Layout) -> Vec<(&'static str, Vec<u8>)> {
-    let api_port = Port::new(API_PORT).unwrap_or(Port::MAX);
-    let wanted = tunnel::Layout { api_port, bind: layout.bind, api_key: layout.api_key.clone() };
+    let port = |number| Port::new(number).unwrap_or(Port::MAX);
+    let (api_port, tunnel_port) = (port(API_PORT), port(TUNNEL_PORT));
+    let wanted = tunnel::Layout { api_port, tunnel_port, bind: layout.bind, api_key: layout.api_key.clone() };
     tunnel::render(&wanted).into_iter().map(|file| (file.name, file.contents.into_bytes())).collect()
 }
 
@@ -92,6 +100,12 @@ pub(super) fn native_environment(project: &Project) -> Vec<(String, String)> {
             set("PORT_RANGE_LISTEN", address.to_string());
         }
     }
+    if let Some((mapping, range)) = control(project) {
+        set("TUNNEL_LISTEN_PORT", range.first().to_string());
+        if let Some(address) = mapping.host_ip {
+            set("TUNNEL_LISTEN", address.to_string());
+        }
+    }
     if let Some(range) = project.mappings.iter().filter_map(fixed).find(|range| range.count() > 1) {
         set("PORT_RANGE_FROM", range.first().to_string());
         set("PORT_RANGE_END", range.last().to_string());
@@ -99,10 +113,40 @@ pub(super) fn native_environment(project: &Project) -> Vec<(String, String)> {
     environment
 }
 
-/// The mapping of the HTTP API: the one single port of the server.
+/// What tells the server in a container where its clients reach it, which it cannot know there: the published address,
+/// and for all addresses the one that this machine uses towards the internet. Nothing where `config` or `env_file`, the
+/// contents of the files, say it.
+pub(super) fn container_environment(project: &Project, config: &[u8], env_file: &[u8]) -> Option<(String, String)> {
+    let (mapping, range) = control(project)?;
+    if tunnel::issuing::names_address(&String::from_utf8_lossy(config), &String::from_utf8_lossy(env_file)) {
+        return None;
+    }
+    let given = mapping.host_ip.filter(|address| !address.is_unspecified());
+    let address = given.or_else(host::outward_address).unwrap_or_else(|| Ipv4Addr::LOCALHOST.into());
+    let address = SocketAddr::new(address, range.first().get());
+    Some(("PORTWRIGHT_TUNNEL_ADDRESS".to_owned(), address.to_string()))
+}
+
+/// The mapping of the HTTP API: the single port of the server that leads to the API's, else the first one.
 pub(super) fn api(project: &Project) -> Option<(&Mapping, PortRange)> {
-    let mappings = project.mappings.iter().filter(|mapping| mapping.service == SERVICE);
-    mappings.filter_map(|mapping| Some((mapping, fixed(mapping)?))).find(|(_, range)| range.count() == 1)
+    let is_api = |(mapping, _): &(&Mapping, PortRange)| mapping.container.first().get() == API_PORT;
+    single(project).find(is_api).or_else(|| single(project).next())
+}
+
+/// The mapping of the control port, where clients of the tunnel connect. What earlier versions laid out has none.
+pub(super) fn control(project: &Project) -> Option<(&Mapping, PortRange)> {
+    let api = api(project).map(|(mapping, _)| mapping);
+    let is_control = |mapping: &Mapping| {
+        mapping.container.first().get() == TUNNEL_PORT || mapping.variable.as_deref() == Some(TUNNEL_VARIABLE)
+    };
+    single(project).find(|(mapping, _)| Some(*mapping) != api && is_control(mapping))
+}
+
+/// The mappings of the server that publish one TCP port.
+fn single(project: &Project) -> impl Iterator<Item = (&Mapping, PortRange)> {
+    let of_server = |mapping: &&Mapping| mapping.service == SERVICE && mapping.protocol == Protocol::Tcp;
+    let fixed = project.mappings.iter().filter(of_server).filter_map(|mapping| Some((mapping, fixed(mapping)?)));
+    fixed.filter(|(_, range)| range.count() == 1)
 }
 
 fn fixed(mapping: &Mapping) -> Option<PortRange> {

@@ -17,7 +17,7 @@ use crate::docker::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::host;
-use crate::model::{Endpoint, Mapping, Port, ProbeOutcome, Project, Published, PublishedPort};
+use crate::model::{Endpoint, Mapping, Port, PortRange, ProbeOutcome, Project, Published, PublishedPort};
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
 
@@ -29,6 +29,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// So many ends of a native server in a row mean that it does not start; one may be an accident.
 const RESTARTS_MAX: u32 = 2;
+
+/// What a server that is launched is told: a join code in a log would be a secret where nobody looks for one.
+const NO_FIRST_TOKEN: &str = "--no-first-token";
+
+/// The name of the `.env` file in the container.
+const CONTAINER_ENV: &str = "env";
 
 /// What runs a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,7 +285,7 @@ async fn container(
     let deployed = match engine.deploy(&spec, &|_| {}).await {
         Ok(deployed) => deployed,
         Err(DeployError::PortTaken(taken)) => {
-            let first = project.mappings.iter().find_map(fixed).map_or(Port::MAX, crate::model::PortRange::first);
+            let first = project.mappings.iter().find_map(fixed).map_or(Port::MAX, PortRange::first);
             return Err(LaunchFailure::PortTaken(taken.port.unwrap_or(first)));
         }
         Err(DeployError::Other(error)) => return Err(LaunchFailure::Other(partial(error))),
@@ -312,25 +318,37 @@ fn container_spec(planned: &Planned, image: docker::ImageRef) -> Result<ServiceS
     let file = |name: &str, source: &str| -> Result<ServiceFile> {
         Ok(ServiceFile { name: name.to_owned(), contents: planned.contents(source)? })
     };
-    let config = format!("{FILES_FOLDER}/{}", bundled::CONFIG_FILE);
+    let (config, env_file) = (file(bundled::CONFIG_FILE, bundled::CONFIG_FILE)?, file(CONTAINER_ENV, ".env")?);
+    let address = bundled::container_environment(project, &config.contents, &env_file.contents);
+    let instance = ("PORTWRIGHT_INSTANCE".to_owned(), bundled::instance(&project.directory));
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     Ok(ServiceSpec {
         image,
-        command: words(&["tunnel", "server", "--config", &config, "--env-file", &format!("{FILES_FOLDER}/env")]),
-        env: vec![("PORTWRIGHT_INSTANCE".to_owned(), bundled::instance(&project.directory))],
+        command: [words(&["tunnel", "server"]), files_in_container(), words(&[NO_FIRST_TOKEN])].concat(),
+        env: address.into_iter().chain([instance]).collect(),
         labels: std::collections::BTreeMap::new(),
         ports: project.mappings.iter().flat_map(published).collect(),
         host_network: false,
         volumes: vec![VolumeMount { name: format!("{name}-data"), target: "/data".to_owned() }],
-        files: vec![file(bundled::CONFIG_FILE, bundled::CONFIG_FILE)?, file("env", ".env")?],
+        files: vec![config, env_file],
         directory: project.directory.clone(),
         instance: None,
-        health: words(&[PROGRAM, "tunnel", "health", "--config", &config]),
+        health: words(&[PROGRAM, "tunnel", "health", "--config", &in_container(bundled::CONFIG_FILE)]),
         name,
     })
 }
 
-fn fixed(mapping: &Mapping) -> Option<crate::model::PortRange> {
+/// Names the files of the server in its container, as its verbs take them.
+pub(super) fn files_in_container() -> Vec<String> {
+    let (config, env_file) = (in_container(bundled::CONFIG_FILE), in_container(CONTAINER_ENV));
+    vec!["--config".to_owned(), config, "--env-file".to_owned(), env_file]
+}
+
+fn in_container(name: &str) -> String {
+    format!("{FILES_FOLDER}/{name}")
+}
+
+fn fixed(mapping: &Mapping) -> Option<PortRange> {
     match mapping.published {
         PublishedPort::Fixed(range) => Some(range),
         PublishedPort::AnyOf(_) | PublishedPort::Random => None,
@@ -389,10 +407,10 @@ async fn process(
     Ok(launched)
 }
 
-/// Waits until a server that was started serves or has ended; returns the port of its API when it ended because
-/// something else has it.
+/// Waits until a server that was started serves or has ended; returns that of its own ports which something else has,
+/// when it ended.
 async fn lost_by_server(run: &Run<'_>, planned: &Planned, launched: &Launched) -> Option<Port> {
-    let (mapping, range) = bundled::api(&planned.after)?;
+    let own: Vec<_> = [bundled::api(&planned.after)?].into_iter().chain(bundled::control(&planned.after)).collect();
     let Handle::Native { folder, restarts_before } = &launched.handle else { return None };
     let deadline = Instant::now() + run.order.wait.min(BIND_PATIENCE);
     while Instant::now() < deadline && !run.interrupt.raised() {
@@ -400,9 +418,11 @@ async fn lost_by_server(run: &Run<'_>, planned: &Planned, launched: &Launched) -
             return None;
         }
         if native::record(folder).is_none_or(|record| record.restarts > *restarts_before || !record.alive()) {
-            let endpoints = Endpoint::published(mapping.host_ip, range.first(), mapping.protocol, true);
-            let taken = endpoints.iter().any(|endpoint| host::probe(endpoint) == ProbeOutcome::InUse);
-            return taken.then_some(range.first());
+            let is_taken = |(mapping, range): &(&Mapping, PortRange)| {
+                let endpoints = Endpoint::published(mapping.host_ip, range.first(), mapping.protocol, true);
+                endpoints.iter().any(|endpoint| host::probe(endpoint) == ProbeOutcome::InUse)
+            };
+            return own.into_iter().find(is_taken).map(|(_, range)| range.first());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -418,7 +438,8 @@ fn native_spec(planned: &Planned) -> Result<Spec> {
     environment.push(("PORTWRIGHT_INSTANCE".to_owned(), bundled::instance(&project.directory)));
     let contents = [planned.contents(bundled::CONFIG_FILE)?, planned.contents(".env")?].concat();
     let digest = bundled::digest(&[&contents, &executable_mark(&program)]);
-    let words = ["tunnel", "server", "--config", &path(bundled::CONFIG_FILE), "--env-file", &path(".env")];
+    let (config, env_file) = (path(bundled::CONFIG_FILE), path(".env"));
+    let words = ["tunnel", "server", "--config", &config, "--env-file", &env_file, NO_FIRST_TOKEN];
     Ok(Spec {
         name: bundled::service_name(project),
         program,
@@ -462,7 +483,7 @@ async fn compose(
                 if fresh && let Err(ComposeFailure::Other(error)) = tool.down(&invocation, &address, &show).await {
                     return Err(LaunchFailure::Other(partial(error)));
                 }
-                let first = project.mappings.iter().find_map(fixed).map_or(Port::MAX, crate::model::PortRange::first);
+                let first = project.mappings.iter().find_map(fixed).map_or(Port::MAX, PortRange::first);
                 return Err(LaunchFailure::PortTaken(taken.port.unwrap_or(first)));
             }
             Err(ComposeFailure::Failed { last_lines, .. }) => return Err(compose_failed(tool, &last_lines).into()),

@@ -7,6 +7,7 @@
 mod bundled;
 mod claims;
 mod instance;
+mod keeper;
 mod launch;
 mod log;
 mod native;
@@ -27,6 +28,7 @@ use std::time::{Duration, SystemTime};
 
 pub use bundled::{Layout, ProjectKind};
 pub use instance::{Instance, InstanceChoice, home};
+pub use keeper::{Inside, Keeper, keeper};
 pub use launch::{Launched, Runtime};
 pub use native::supervise;
 pub use observe::{Memory, Observed, observe, observe_all, probe};
@@ -111,6 +113,8 @@ pub struct Report {
     pub launched: Option<Launched>,
     /// Where it answers.
     pub urls: Vec<Url>,
+    /// Whether it is a tunnel server that clients can join.
+    pub takes_clients: bool,
     /// The name of the change of files, for `undo`.
     pub undo_id: Option<String>,
     /// What deserves to be known, that of the plan among it.
@@ -372,15 +376,15 @@ async fn carry_out(
         launch::remember(run, &planned, runtime, undo_id.as_deref())?;
     }
     run.state.remember(run.lock, &prepare::choices(&planned.loaded.project, &planned.ports.moves))?;
-    let urls = match verify::verify(run, &planned, &launched, audience).await {
-        Ok(urls) => urls,
+    let verify::Verified { urls, takes_clients } = match verify::verify(run, &planned, &launched, audience).await {
+        Ok(verified) => verified,
         Err(error) => {
             launched.take_back().await?;
             return Err(error.into());
         }
     };
     launched.settle().await?;
-    Ok(Report { undo_id, launched: Some(launched), urls, ..report(planned, Some(runtime), false) })
+    Ok(Report { undo_id, launched: Some(launched), urls, takes_clients, ..report(planned, Some(runtime), false) })
 }
 
 /// Writes the files of the plan, all or none.
@@ -418,5 +422,6 @@ fn take_back(
 
 fn report(planned: Planned, runtime: Option<Runtime>, dry_run: bool) -> Report {
     let warnings = planned.warnings.clone();
-    Report { planned, runtime, launched: None, urls: Vec::new(), undo_id: None, warnings, dry_run }
+    let (launched, urls, takes_clients) = (None, Vec::new(), false);
+    Report { planned, runtime, launched, urls, takes_clients, undo_id: None, warnings, dry_run }
 }

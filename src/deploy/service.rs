@@ -54,13 +54,13 @@ pub async fn status(
     let project = &loaded.project;
     let mut services: Vec<ServiceState> = state
         .and_then(|state| native::record(state.folder()))
-        .map(|record| process(&record, project))
+        .map(|record| process(&record, loaded))
         .into_iter()
         .collect();
     match connect(order).await {
         Ok(engine) => {
             let found = containers(&engine, loaded).await?;
-            services.extend(found.iter().map(|status| container(status, project)));
+            services.extend(found.iter().map(|status| container(status, loaded)));
         }
         Err(error) if services.is_empty() && loaded.kind == ProjectKind::Compose => return Err(error),
         Err(_) => {}
@@ -77,18 +77,18 @@ pub(super) async fn running(order: &ProjectOrder, loaded: &LoadedProject, state:
     services.into_iter().find(|service| service.state == "running").map(|service| service.name)
 }
 
-async fn containers(engine: &Engine, loaded: &LoadedProject) -> Result<Vec<ServiceStatus>> {
+pub(super) async fn containers(engine: &Engine, loaded: &LoadedProject) -> Result<Vec<ServiceStatus>> {
     match loaded.kind {
         ProjectKind::Bundled => engine.status(Some(&loaded.project.directory)).await,
         ProjectKind::Compose => engine.compose_status(&loaded.project.name, &loaded.project.directory).await,
     }
 }
 
-fn container(status: &ServiceStatus, project: &Project) -> ServiceState {
+fn container(status: &ServiceStatus, loaded: &LoadedProject) -> ServiceState {
     let mut ports: Vec<Port> = status.ports.iter().map(|published| published.host_port).collect();
     ports.sort_unstable();
     ports.dedup();
-    let urls = verify::urls(project);
+    let urls = verify::urls(&loaded.project, loaded.kind);
     let of_service = |name: &str| match &status.service {
         Some(service) => name == service || name.starts_with(&format!("{service}:")),
         None => true,
@@ -104,13 +104,13 @@ fn container(status: &ServiceStatus, project: &Project) -> ServiceState {
     }
 }
 
-fn process(record: &native::Record, project: &Project) -> ServiceState {
+fn process(record: &native::Record, loaded: &LoadedProject) -> ServiceState {
     let state = match (record.serves(), record.alive()) {
         (true, _) => "running",
         (false, true) => "restarting",
         (false, false) => "exited",
     };
-    let ports = project.mappings.iter().filter_map(|mapping| match mapping.published {
+    let ports = loaded.project.mappings.iter().filter_map(|mapping| match mapping.published {
         crate::model::PublishedPort::Fixed(range) => Some(range.ports()),
         _ => None,
     });
@@ -121,7 +121,7 @@ fn process(record: &native::Record, project: &Project) -> ServiceState {
         health: None,
         id: Some(record.server.as_ref().unwrap_or(&record.supervisor).pid.to_string()),
         ports: ports.flatten().collect(),
-        urls: verify::urls(project).into_iter().map(|url| url.url).collect(),
+        urls: verify::urls(&loaded.project, loaded.kind).into_iter().map(|url| url.url).collect(),
     }
 }
 

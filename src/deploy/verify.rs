@@ -7,11 +7,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use super::bundled::{self, ProjectKind};
 use super::launch::{Handle, Launched};
-use super::{Audience, Planned, Run, bundled};
+use super::{Audience, Planned, Run};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Port, Project, Protocol, PublishedPort};
-use crate::tunnel;
+use crate::model::{Mapping, Port, PortRange, Project, Protocol, PublishedPort};
+use crate::tunnel::{self, Health};
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
 
@@ -34,6 +35,15 @@ pub struct Url {
     pub url: String,
 }
 
+/// What was found of a service that answers.
+#[derive(Debug)]
+pub(super) struct Verified {
+    /// Where it answers.
+    pub(super) urls: Vec<Url>,
+    /// Whether it is a tunnel server whose control port was reached.
+    pub(super) takes_clients: bool,
+}
+
 /// Waits until everything that was launched answers, and returns where.
 ///
 /// # Errors
@@ -43,7 +53,7 @@ pub(super) async fn verify(
     planned: &Planned,
     launched: &Launched,
     audience: &mut dyn Audience,
-) -> Result<Vec<Url>> {
+) -> Result<Verified> {
     audience.step(DeployWords::StepVerify.into());
     let started = Instant::now();
     let deadline = started + run.order.wait;
@@ -51,30 +61,41 @@ pub(super) async fn verify(
     let watch = async {
         match &launched.handle {
             Handle::Native { .. } | Handle::Container { .. } => server(run, launched, project, deadline).await,
-            Handle::Compose { .. } => composed(launched, project, deadline).await,
+            Handle::Compose { .. } => composed(launched, project, deadline).await.map(|()| false),
         }
     };
-    tokio::select! {
+    let takes_clients = tokio::select! {
         result = watch => result?,
         () = run.interrupt.wait() => {
             let list = crate::words::ListOf(vec![DeployWords::Started { name: launched.name.clone() }.into()]);
             let error = Error::new(ErrorKind::Interrupted, DeployWords::InterruptedLaunch { list });
             return Err(error.hint(DeployWords::HintContinue));
         }
-    }
+    };
     let seconds = format!("{:.1}", started.elapsed().as_secs_f64());
     audience.note(DeployWords::Healthy { seconds }.into());
-    Ok(urls(project))
+    Ok(Verified { urls: urls(project, planned.loaded.kind), takes_clients })
 }
 
-/// Waits for the bundled server: it must be our own instance that answers, not whatever else has the port.
-async fn server(run: &Run<'_>, launched: &Launched, project: &Project, deadline: Instant) -> Result<()> {
-    let Some(address) = api_address(project) else { return Ok(()) };
+/// Waits for the bundled server: it must be our own instance that answers, not whatever else has the port. Tells
+/// whether clients of a tunnel reach it.
+async fn server(run: &Run<'_>, launched: &Launched, project: &Project, deadline: Instant) -> Result<bool> {
+    let Some(address) = bundled::api(project).map(address_of) else { return Ok(false) };
     let url = format!("http://{address}/health");
     let mut last = Message::from(DeployWords::NotReached { url: url.clone(), seconds: run.order.wait.as_secs() });
     while Instant::now() < deadline {
         match health(address).await {
-            Some(instance) if launched.instance.as_ref().is_none_or(|wanted| *wanted == instance) => return Ok(()),
+            Some(health) if launched.instance.as_ref().is_none_or(|wanted| *wanted == health.instance) => {
+                let control = bundled::control(project).filter(|_| health.tunnel_enabled);
+                let Some((mapping, range)) = control else { return Ok(false) };
+                // A process of ours that says so has bound the port itself; before a container stands the engine.
+                let is_own = matches!(launched.handle, Handle::Native { .. });
+                if is_own || takes_clients(address_of((mapping, range))).await {
+                    return Ok(true);
+                }
+                let service = mapping.service.clone();
+                last = DeployWords::PortNotReached { service, port: range.first() }.into();
+            }
             Some(_) => last = DeployWords::Foreign { url: url.clone() }.into(),
             None => {}
         }
@@ -84,6 +105,12 @@ async fn server(run: &Run<'_>, launched: &Launched, project: &Project, deadline:
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Err(unhealthy(launched, &last).await)
+}
+
+/// Tells whether clients get to the control port. A server with tunnel.tls: off shows no certificate, and is reached
+/// all the same.
+async fn takes_clients(address: SocketAddr) -> bool {
+    tunnel::shows_certificate(address).await || reached(address).await
 }
 
 /// Waits for a compose project: every container runs and is healthy, every published TCP port is reached.
@@ -137,24 +164,24 @@ async fn unhealthy(launched: &Launched, why: &Message) -> Error {
     if lines.is_empty() { error } else { error.context(DeployWords::UnhealthyLog { lines: lines.join("\n") }) }
 }
 
-fn api_address(project: &Project) -> Option<SocketAddr> {
-    let (mapping, range) = bundled::api(project)?;
-    Some(SocketAddr::new(reachable(mapping.host_ip), range.first().get()))
+/// The address by which this host reaches a single published port.
+fn address_of((mapping, range): (&Mapping, PortRange)) -> SocketAddr {
+    SocketAddr::new(reachable(mapping.host_ip), range.first().get())
 }
 
-/// Asks a server who it is: its instance token; `None` when none of ours answers.
-async fn health(address: SocketAddr) -> Option<String> {
+/// Asks a server how it is; `None` when none of ours answers.
+async fn health(address: SocketAddr) -> Option<Health> {
     let probe = tokio::task::spawn_blocking(move || tunnel::health_probe(address));
     match timeout(PROBE_DEADLINE, probe).await {
-        Ok(Ok(Ok(health))) => Some(health.instance),
+        Ok(Ok(Ok(health))) => Some(health),
         _ => None,
     }
 }
 
 /// Tells whether the bundled server of the project answers, as the instance that is meant.
 pub(super) async fn answers(project: &Project, instance: Option<&str>) -> bool {
-    let Some(address) = api_address(project) else { return false };
-    health(address).await.is_some_and(|found| instance.is_none_or(|wanted| wanted == found))
+    let Some(address) = bundled::api(project).map(address_of) else { return false };
+    health(address).await.is_some_and(|found| instance.is_none_or(|wanted| wanted == found.instance))
 }
 
 /// The address by which this host reaches a port that is published on `host_ip`.
@@ -168,7 +195,8 @@ fn reachable(host_ip: Option<IpAddr>) -> IpAddr {
 }
 
 /// Lists the addresses of a project: `http` for TCP ports that are not known to speak something else.
-pub(super) fn urls(project: &Project) -> Vec<Url> {
+pub(super) fn urls(project: &Project, kind: ProjectKind) -> Vec<Url> {
+    let control = bundled::control(project).filter(|_| kind == ProjectKind::Bundled).map(|(mapping, _)| mapping);
     let fixed = project.mappings.iter().filter_map(|mapping| match mapping.published {
         PublishedPort::Fixed(range) => Some((mapping, range)),
         PublishedPort::AnyOf(_) | PublishedPort::Random => None,
@@ -179,8 +207,9 @@ pub(super) fn urls(project: &Project) -> Vec<Url> {
             let several = project.mappings.iter().filter(|other| other.service == mapping.service).count() > 1;
             let exact = || format!("{}:{}", mapping.service, mapping.container.first());
             let name = if several { exact() } else { mapping.service.clone() };
-            let address = SocketAddr::new(reachable(mapping.host_ip), range.first().get());
-            Url { name, url: format!("{}://{address}", scheme(mapping.container.first(), mapping.protocol)) }
+            let is_control = Some(mapping) == control;
+            let scheme = if is_control { "tcp" } else { scheme(mapping.container.first(), mapping.protocol) };
+            Url { name, url: format!("{scheme}://{}", address_of((mapping, range))) }
         })
         .collect()
 }

@@ -99,7 +99,8 @@ async fn exchange(link: Link, request: BollardRequest) -> Result<Response<Incomi
     let limit = if endless { None } else { Some(REPLY_LIMIT) };
     let stream = Capped { stream: dial(&link.address).await?, left: limit };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
+    // A program in a container speaks over the connection itself.
+    tokio::spawn(connection.with_upgrades());
     Ok(sender.send_request(hyper::Request::from_parts(head, body)).await?)
 }
 

@@ -35,6 +35,8 @@ pub struct ServerConfig {
     /// What `/health` returns as `instance`, from `PORTWRIGHT_INSTANCE`; tells a launcher its own server from a
     /// foreign one. Empty when nobody set it.
     pub instance: String,
+    /// Whether a first start makes a token and shows its join code; never from a file.
+    pub first_token: bool,
 }
 
 /// Public ports of mappings.
@@ -195,6 +197,7 @@ impl ServerConfig {
             },
             log: given.log()?,
             instance: environment.get(INSTANCE_VARIABLE).cloned().unwrap_or_default(),
+            first_token: true,
         })
     }
 

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::address::ServerAddress;
+use super::handshake::{DialFault, connect};
+use super::tls::{ClientLinkBuilder, LinkFault, Trust};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Port;
 use crate::words::tunnel::TunnelWords;
 
 /// How long the whole question may take.
@@ -50,6 +54,15 @@ pub fn health_probe(address: SocketAddr) -> Result<Health> {
         unhealthy(TunnelWords::NoAnswer { address, reason: error.to_string() })
     })?;
     understand(&answer).ok_or_else(|| unhealthy(TunnelWords::ForeignAnswer { address: address.to_string() }))
+}
+
+/// Tells whether a server's control port answers at `address`, within two seconds: it speaks TLS 1.3 and shows a
+/// certificate. Which one is not judged, and nothing is said to it.
+pub async fn shows_certificate(address: SocketAddr) -> bool {
+    let (link, port) = (ClientLinkBuilder { trust: Trust::Nobody, identity: None }.build(), Port::new(address.port()));
+    let (Ok(link), Some(port)) = (link, port) else { return false };
+    let met = connect(&ServerAddress::from((address.ip(), port)), &link, DEADLINE).await;
+    matches!(met, Err(DialFault::Link(LinkFault::Certificate(_))))
 }
 
 fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {

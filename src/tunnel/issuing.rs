@@ -12,7 +12,7 @@ use super::join_code::JoinCode;
 use super::server::{at, sources};
 use super::tls::{Pin, ServerTls, TlsFiles};
 use super::token::Token;
-use super::tokens::{TokenFile, TokenRecord, Tokens, first_token};
+use super::tokens::{TokenFile, TokenRecord, Tokens};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::outward_address;
 use crate::model::{Port, PortRange, Secret};
@@ -101,6 +101,14 @@ pub fn revoke(from: Sources<'_>, token: &TokenView) -> Result<TokenView> {
     TokenFile::open(&read(from)?.database)?.revoke(&token.id).map(TokenView::from)
 }
 
+/// Tells whether a configuration says by itself where clients find the server. One that cannot be read does not.
+#[must_use]
+pub fn names_address(yaml: &str, env_file: &str) -> bool {
+    let variables = dotenvy::from_read_iter(env_file.as_bytes()).collect::<Result<BTreeMap<_, _>, _>>();
+    let config = variables.ok().and_then(|variables| IssuerConfig::parse(yaml, &variables).ok());
+    config.is_some_and(|config| config.tunnel.address.is_some())
+}
+
 fn read(from: Sources<'_>) -> Result<IssuerConfig> {
     let (yaml, variables) = sources(from.config, from.env_file, from.environment)?;
     IssuerConfig::parse(&yaml, &variables).map_err(|error| at(error, from.config))
@@ -144,14 +152,22 @@ impl Door {
         if let Some(pin) = pin {
             tracing::info!(%pin, "clients know this server by its pin");
         }
-        let first = first_token(&file, FIRST_TOKEN)?;
-        let join_code = first.map(|token| join_code(tunnel, token, pin)).transpose()?;
+        let mut join_code = None;
+        if file.is_fresh()? {
+            if config.first_token {
+                join_code = Some(first_join_code(tunnel, &file, pin)?);
+            } else {
+                tracing::info!("no client can connect yet; `portwright tunnel token create --name NAME` makes a token");
+            }
+        }
         Ok(Self { tls, tokens: Tokens::watch(file)?, join_code })
     }
 }
 
-fn join_code(tunnel: &TunnelSettings, token: Token, pin: Option<Pin>) -> Result<Secret> {
-    Ok(JoinCode { server: advertised(tunnel)?, token, pin }.expose())
+fn first_join_code(tunnel: &TunnelSettings, file: &TokenFile, pin: Option<Pin>) -> Result<Secret> {
+    let (server, token) = (advertised(tunnel)?, Token::random());
+    file.insert(&token, FIRST_TOKEN, &[])?;
+    Ok(JoinCode { server, token, pin }.expose())
 }
 
 fn judge_plaintext(tunnel: &TunnelSettings, insecure: bool) -> Result<()> {
@@ -232,6 +248,25 @@ mod tests {
             code(&[("PORTWRIGHT_TUNNEL_ADDRESS", "[2001:db8::1]:1")], "c").server.to_string(),
             "[2001:db8::1]:1"
         );
+    }
+
+    #[test]
+    fn a_server_that_was_told_not_to_makes_no_token() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = config(folder.path(), "");
+        config.first_token = false;
+        let door = Door::open(&config, false).expect("a door");
+        assert!(door.join_code.is_none());
+        assert_eq!(TokenFile::open(&config.database).expect("the tokens").list().expect("none"), []);
+    }
+
+    #[test]
+    fn an_address_is_named_by_the_configuration_or_its_variables() {
+        assert!(names_address("tunnel: { address: 'example.org:9000' }", ""));
+        assert!(names_address("", "PORTWRIGHT_TUNNEL_ADDRESS=example.org:9000\n"));
+        for (yaml, variables) in [("", "API_PORT=1\n"), ("tunnel: { listen_port: 9000 }", ""), ("tunnel: [", "=")] {
+            assert!(!names_address(yaml, variables), "{yaml} {variables}");
+        }
     }
 
     #[test]

@@ -47,5 +47,5 @@ mod visitors;
 mod wire;
 mod yard;
 
-pub use health::{Health, health_probe};
+pub use health::{Health, health_probe, shows_certificate};
 pub use templates::{LaidOut, Layout, render};

@@ -200,16 +200,26 @@ pub async fn run(config: ServerConfig, shutdown: impl Future<Output = Drain>) ->
     Ok(Server::start(config).await?.finish(shutdown).await)
 }
 
+/// What only the command line of a server can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Insistence {
+    /// Plaintext that other machines can reach is wanted.
+    pub insecure: bool,
+    /// A first start makes a token, whose join code is shown; without, tokens are made by `tunnel token` alone.
+    pub first_token: bool,
+}
+
 /// `tunnel server`: reads the configuration, starts logging to stderr, and serves until SIGTERM or SIGINT; a second
 /// signal ends the draining at once.
 ///
 /// `environment` is the process's own; variables of `env_file` stand where it is silent. Without `config_file`
 /// everything comes from variables and defaults.
 ///
-/// `insecure` insists on plaintext that other machines can reach. `announce` is given the join code of a first start.
-pub fn main_entry(from: Sources<'_>, insecure: bool, announce: impl FnOnce(&Secret)) -> Result<Summary> {
+/// `announce` is given the join code of a first start.
+pub fn main_entry(from: Sources<'_>, wanted: Insistence, announce: impl FnOnce(&Secret)) -> Result<Summary> {
     let mut config = load(from.config, from.env_file, from.environment)?;
-    config.tunnel.insecure = insecure;
+    config.tunnel.insecure = wanted.insecure;
+    config.first_token = wanted.first_token;
     // Each visitor takes one; a system that gives no more serves fewer.
     raise_open_files();
     start_logging(config.log);

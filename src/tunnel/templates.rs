@@ -13,7 +13,9 @@ const ENV: &str = include_str!("../../templates/env");
 pub struct Layout {
     /// The port of the API on this machine.
     pub api_port: Port,
-    /// The address of this machine that publishes the API and the mappings.
+    /// The port on this machine where clients of the tunnel connect.
+    pub tunnel_port: Port,
+    /// The address of this machine that publishes the API, the tunnel and the mappings.
     pub bind: IpAddr,
     /// The API's key: 64 random hexadecimal digits.
     pub api_key: Secret,
@@ -51,6 +53,7 @@ pub fn render(layout: &Layout) -> [LaidOut; 3] {
     };
     let env = ENV
         .replace("@API_PORT@", &layout.api_port.to_string())
+        .replace("@TUNNEL_PORT@", &layout.tunnel_port.to_string())
         .replace("@BIND@", &bind)
         .replace("@API_KEY@", layout.api_key.expose());
     [
@@ -65,11 +68,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::tunnel::config::ServerConfig;
+    use crate::tunnel::config::{ServerConfig, Tls};
 
     fn layout(bind: &str) -> Layout {
         Layout {
             api_port: Port::new(8081).unwrap(),
+            tunnel_port: Port::new(9001).unwrap(),
             bind: bind.parse().unwrap(),
             api_key: Secret::new("8f1d2c3b4a5968778695a4b3c2d1e0ff8f1d2c3b4a5968778695a4b3c2d1e0ff"),
         }
@@ -80,13 +84,14 @@ mod tests {
         let [_, env, config] = render(&layout("127.0.0.1"));
         let variables: BTreeMap<String, String> =
             dotenvy::from_read_iter(env.contents.as_bytes()).collect::<Result<_, _>>().expect("an environment");
-        assert_eq!(variables["API_PORT"], "8081");
+        assert_eq!((variables["API_PORT"].as_str(), variables["TUNNEL_PORT"].as_str()), ("8081", "9001"));
         assert_eq!(variables["PORTWRIGHT_BIND"], "127.0.0.1");
         let config = ServerConfig::parse(&config.contents, &variables, |_| unreachable!("no key file")).expect("valid");
         assert_eq!(config.api.listen.to_string(), "0.0.0.0:8080");
         assert_eq!(config.ports.range.to_string(), "10000-10009");
         assert_eq!(config.database.to_str(), Some("/data/mappings.db"));
-        assert!(!config.tunnel.enabled && env.private);
+        assert_eq!((config.tunnel.enabled, config.tunnel.listen.to_string().as_str()), (true, "0.0.0.0:9000"));
+        assert!(matches!(config.tunnel.tls, Tls::On { files: None, client_ca: None }) && env.private);
         assert!(!format!("{env:?}").contains("8f1d2c3b"));
     }
 
@@ -100,6 +105,7 @@ mod tests {
             ports,
             [
                 "${PORTWRIGHT_BIND:-127.0.0.1}:${API_PORT:-8080}:8080",
+                "${PORTWRIGHT_BIND:-127.0.0.1}:${TUNNEL_PORT:-9000}:9000",
                 "${PORTWRIGHT_BIND:-127.0.0.1}:10000-10009:10000-10009"
             ]
         );

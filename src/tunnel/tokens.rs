@@ -101,6 +101,12 @@ impl TokenFile {
         made.ok_or_else(|| Error::new(ErrorKind::Internal, TrustWords::NoSuchToken { which: id }))
     }
 
+    /// Tells whether the database has never had a token.
+    pub(crate) fn is_fresh(&self) -> Result<bool> {
+        let any = self.0.query_row("SELECT 1 FROM tokens LIMIT 1", [], |_| Ok(())).optional();
+        any.map(|found| found.is_none()).map_err(|error| self.explain(&error))
+    }
+
     /// Returns every token, also the revoked ones, in the order in which they were made.
     pub(crate) fn list(&self) -> Result<Vec<TokenRecord>> {
         self.records("WHERE ?1 = ''", "")
@@ -270,17 +276,6 @@ fn look(file: &TokenFile, version: &mut i64, publish: &watch::Sender<Arc<TokenTa
         changed
     });
     Ok(())
-}
-
-/// Makes the first token where the database has never had one.
-pub(crate) fn first_token(file: &TokenFile, name: &str) -> Result<Option<Token>> {
-    let any = file.0.query_row("SELECT 1 FROM tokens LIMIT 1", [], |_| Ok(())).optional();
-    if any.map_err(|error| file.explain(&error))?.is_some() {
-        return Ok(None);
-    }
-    let token = Token::random();
-    file.insert(&token, name, &[])?;
-    Ok(Some(token))
 }
 
 #[cfg(test)]

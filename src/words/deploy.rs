@@ -74,6 +74,12 @@ catalogue! {
         Declined => "declined; nothing was changed", "已取消；没有任何更改";
         NothingLaunched { directory: String } => "nothing was launched for {directory}", "没有为 {directory} 启动过服务";
         HintNothingLaunched => "start it with `portwright quick-start`", "用 `portwright quick-start` 启动";
+        NoServerRuns { directory: String } => "no tunnel server runs for {directory}", "没有为 {directory} 运行隧道服务器";
+        HintNoServerRuns => "name the server's files with `--config FILE`, or start one with `portwright quick-start`",
+            "用 `--config 文件` 指定服务器的配置，或用 `portwright quick-start` 启动服务器";
+        JoinWith { place: String } =>
+            "`portwright tunnel token create --name NAME{place}` prints the code with which a client joins: `portwright tunnel client --join CODE`",
+            "`portwright tunnel token create --name 名称{place}` 会打印客户端加入所用的代码：`portwright tunnel client --join 加入码`";
         NothingRuns => "nothing runs", "没有正在运行的服务";
         KeptRunning { name: String } => "{name} still runs, with the ports that it was started with; stop it with `portwright down`",
             "{name} 仍以启动时的端口运行；可用 `portwright down` 停止";

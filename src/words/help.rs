@@ -135,6 +135,7 @@ catalogue! {
         BenchNoData => "Send nothing: run only connect and idle, which any service can take", "不发送数据：只运行任何服务都能承受的 connect 和 idle";
         BenchListen => "Where to listen; port 0 takes any free one [default: 127.0.0.1:0]", "监听的地址；端口 0 表示任意空闲端口 [默认：127.0.0.1:0]";
         Config => "The configuration file", "配置文件";
+        TokenConfig => "The server's configuration file [default: the server that quick-start launched]", "服务器的配置文件 [默认：quick-start 启动的服务器]";
         TokenName => "What to call it: at most 31 letters, digits and the signs - _ .", "令牌名称：最多 31 个字符，可用字母、数字和 - _ .";
         TokenPorts => "Public ports that its clients may serve; can be repeated [default: all of the server]",
             "其客户端可使用的公网端口；可重复 [默认：服务器的全部端口]";
@@ -149,6 +150,8 @@ catalogue! {
         CertKey => "The private key of that certificate", "该证书的私钥";
         ServeInsecure => "Accept clients without TLS where other machines can reach the tunnel", "在其他机器可访问时，也接受不使用 TLS 的客户端";
         LegacyV1 => "Speak version 1, the predecessor's protocol, which has neither token nor encryption", "使用前身的版本 1 协议，既无令牌也无加密";
+        NoFirstToken => "Make no token at the first start, and so print no join code: `tunnel token create` makes one",
+            "首次启动时不新建令牌，也不打印加入码：可用 `tunnel token create` 新建";
         Insecure => "Do without TLS, also towards another machine", "不使用 TLS，即使连接其他机器";
         ClientName => "What to be called below the token's name, where several machines share a token", "多台机器共用一个令牌时，本机在令牌名下的名称";
         Expose => "What the server may reach: PORT, or HOST:PORT with a range or * for ports; repeat it [default: this machine's loopback]",
@@ -220,11 +223,11 @@ catalogue! {
             "  portwright tunnel client --join CODE             一个加入码包含全部信息
   portwright tunnel client --server tunnel.example.org:9000 --token-file token --pin sha256:…
   portwright tunnel client --join CODE --expose 22 --expose 10.0.0.5:80  只开放这些目标";
-        TokenExamples => "  portwright tunnel token create --config config.yaml --name home
+        TokenExamples => "  portwright tunnel token create --name home       of the server that quick-start launched
   portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
   portwright tunnel token list --config config.yaml
   portwright tunnel token revoke home --config config.yaml",
-            "  portwright tunnel token create --config config.yaml --name home
+            "  portwright tunnel token create --name home       针对 quick-start 启动的服务器
   portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
   portwright tunnel token list --config config.yaml
   portwright tunnel token revoke home --config config.yaml";

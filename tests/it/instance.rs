@@ -179,9 +179,11 @@ fn the_bundled_server_of_an_instance_has_a_folder_of_its_own() {
     copy(&sandbox, "b").expect_code(0);
     let data = sandbox.home().join(".local/share/portwright");
     let read = |name: &str| fs::read_to_string(data.join(name).join(".env")).expect("an env file");
-    let port = |text: &str| text.lines().find(|line| line.contains("API_PORT")).map(str::to_owned);
+    let port = |text: &str, name: &str| text.lines().find(|line| line.starts_with(name)).map(str::to_owned);
     let (a, b) = (read("tunnel-server-a"), read("tunnel-server-b"));
-    assert_ne!(port(&a), port(&b), "{a}\n{b}");
+    for name in ["API_PORT=", "TUNNEL_PORT="] {
+        assert!(port(&a, name).is_some() && port(&a, name) != port(&b, name), "{name}\n{a}\n{b}");
+    }
     assert!(!data.join("tunnel-server").exists());
     assert!(sandbox.contents().is_empty());
 }
@@ -193,9 +195,10 @@ fn own_image() -> Option<String> {
         return None;
     }
     let server = Sandbox::new(&[]);
-    let port = format!("API_PORT={}", free_block(1));
-    let launched =
-        server.run(&["quick-start", "--yes", "--json", "--runtime", "docker", "--port", &port]).expect_code(0);
+    let first = free_block(2);
+    let (port, control) = (format!("API_PORT={first}"), format!("TUNNEL_PORT={}", first + 1));
+    let words = ["quick-start", "--yes", "--json", "--runtime", "docker", "--port", &port, "--port", &control];
+    let launched = server.run(&words).expect_code(0);
     server.run(&["down", "--yes"]).expect_code(0);
     let launched = launched.json();
     let volume = format!("{}-data", launched.pointer("/launched/name").and_then(Value::as_str).expect("a name"));

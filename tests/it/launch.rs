@@ -1,7 +1,7 @@
 //! The launch half of `quick-start` with the bundled server, as a person uses it: a container or a process that really
 //! runs, is found again, moved, looked at, stopped, and survives what happens to it.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -36,7 +36,11 @@ fn a_container_is_launched_hardened_found_again_and_taken_back() {
     let document = first.json();
     assert_eq!(document["runtime"], "docker");
     assert_eq!(document["launched"]["state"], "created");
-    assert_eq!(document["urls"], json!([{ "name": "tunnel:8080", "url": format!("http://127.0.0.1:{port}") }]));
+    let urls = json!([
+        { "name": "tunnel:8080", "url": format!("http://127.0.0.1:{port}") },
+        { "name": "tunnel:9000", "url": format!("tcp://127.0.0.1:{}", launches.control()) },
+    ]);
+    assert_eq!(document["urls"], urls);
     assert!(document["undo_id"].is_string() && healthy(port));
     let id = document["launched"]["id"].as_str().expect("an id").to_owned();
     is_hardened(&id);
@@ -69,7 +73,7 @@ fn is_hardened(id: &str) {
     assert_eq!((host("ReadonlyRootfs"), host("Privileged")), (&json!(true), &json!(false)));
     assert_eq!((host("CapDrop"), host("SecurityOpt")), (&json!(["ALL"]), &json!(["no-new-privileges"])));
     let bindings = host("PortBindings").as_object().expect("bindings");
-    assert_eq!(bindings.len(), 11);
+    assert_eq!(bindings.len(), 12);
     assert!(bindings.values().all(|binding| at(binding, "/0/HostIp") == "127.0.0.1"), "{bindings:?}");
 }
 
@@ -157,13 +161,15 @@ fn a_process_is_launched_found_again_moved_and_taken_back() {
 fn a_process_survives_its_terminal_its_server_s_death_and_its_supervisor_s() {
     let launches = Launches::new(&[]);
     let port = launches.first;
-    let (api, range) = (format!("API_PORT={port}"), format!("tunnel:10000={}", port + 50));
-    let mut terminal = launches.in_terminal(&["up", "--yes", "--runtime", "native", "--port", &api, "--port", &range]);
+    let ports = launches.ports();
+    let words = ["up", "--yes", "--runtime", "native"].into_iter().chain(ports.iter().map(String::as_str));
+    let mut terminal = launches.in_terminal(&words.collect::<Vec<_>>());
     terminal.sees("is running").ends_with(0);
     drop(terminal);
     assert!(healthy(port));
     let [server] = launches.processes("tunnel server")[..] else { panic!("one server") };
     signal(server, "-9");
+    until("the server is gone", || !alive(server));
     until("the supervisor starts the server again", || healthy(port));
     assert_eq!(launches.status()[0]["state"], "running");
     let [supervisor] = launches.processes("supervise")[..] else { panic!("one supervisor") };
@@ -191,8 +197,9 @@ fn without_an_engine_auto_runs_a_process_and_docker_is_missing() {
     let refused = run(&["quick-start", "--yes", "--runtime", "docker"]);
     assert_eq!(refused.status.code(), Some(5), "{}", String::from_utf8_lossy(&refused.stderr));
     assert_eq!(launches.sandbox.contents(), before);
-    let (api, range) = (format!("API_PORT={}", launches.first), format!("tunnel:10000={}", launches.first + 50));
-    let native = run(&["quick-start", "--yes", "--port", &api, "--port", &range]);
+    let ports = launches.ports();
+    let words = ["quick-start", "--yes"].into_iter().chain(ports.iter().map(String::as_str));
+    let native = run(&words.collect::<Vec<_>>());
     let said = String::from_utf8_lossy(&native.stderr);
     assert_eq!(native.status.code(), Some(0), "{said}");
     assert!(said.contains("runs as a process of this user"), "{said}");
@@ -208,16 +215,17 @@ fn a_service_moves_between_process_and_container_without_a_conflict_with_itself(
     launches.quick_start(&NATIVE).expect_code(0);
     let document = launches.run(&["up", "--yes", "--json", "--runtime", "docker"]).expect_code(0).json();
     assert_eq!((&document["runtime"], &document["changes"]), (&json!("docker"), &json!([])));
-    assert!(healthy(launches.first) && launches.processes("tunnel server --config /work").is_empty());
+    assert!(healthy(launches.first) && launches.processes("tunnel server").is_empty());
     let document = launches.run(&["up", "--yes", "--json", "--runtime", "native"]).expect_code(0).json();
     assert_eq!((&document["runtime"], &document["changes"]), (&json!("native"), &json!([])));
     assert!(healthy(launches.first) && launches.containers().is_empty());
 }
 
-/// Takes the port that `.env` names, as soon as it is there, up to `times` times.
+/// Takes the port that `variable` has in `.env`, as soon as it is there, up to `times` times.
 fn thief<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     sandbox: &'scope Sandbox,
+    variable: &'scope str,
     times: usize,
     over: &'scope AtomicBool,
 ) -> std::thread::ScopedJoinHandle<'scope, Vec<TcpListener>> {
@@ -225,7 +233,8 @@ fn thief<'scope>(
         let mut held: Vec<TcpListener> = Vec::new();
         while held.len() < times && !over.load(Ordering::SeqCst) {
             let text = std::fs::read_to_string(sandbox.project().join(".env")).unwrap_or_default();
-            let port = text.lines().find_map(|line| line.strip_prefix("API_PORT=")?.parse::<u16>().ok());
+            let value = |line: &str| line.strip_prefix(variable)?.strip_prefix('=')?.parse::<u16>().ok();
+            let port = text.lines().find_map(value);
             held.extend(port.and_then(|port| TcpListener::bind(("127.0.0.1", port)).ok()));
             std::thread::yield_now();
         }
@@ -233,25 +242,30 @@ fn thief<'scope>(
     })
 }
 
-fn lost_ports(runtime: &str) {
+/// Has the port of `variable` taken, one of the two that the bundled server has by variable.
+fn lost_ports(runtime: &str, variable: &str) {
     let over = AtomicBool::new(false);
     let launches = Launches::new(&[]);
     let range = format!("{}-{}", launches.first, launches.first + 99);
-    let _wanted = TcpListener::bind("127.0.0.1:8080");
-    let mappings = format!("tunnel:10000={}", launches.first + 50);
-    let arguments = ["up", "--yes", "--json", "--range", &range, "--port", &mappings, "--runtime", runtime];
+    let _wanted = ["127.0.0.1:8080", "127.0.0.1:9000"].map(TcpListener::bind);
+    let mut ports = launches.ports();
+    ports.retain(|word| !word.starts_with(variable));
+    ports.dedup();
+    let words = ["up", "--yes", "--json", "--range", &range, "--runtime", runtime].into_iter();
+    let arguments: Vec<&str> = words.chain(ports.iter().map(String::as_str)).collect();
     std::thread::scope(|scope| {
-        let thief = thief(scope, &launches.sandbox, 1, &over);
+        let thief = thief(scope, &launches.sandbox, variable, 1, &over);
         let answer = launches.run(&arguments);
         over.store(true, Ordering::SeqCst);
         let held = thief.join().expect("the thief ends");
         assert_eq!(held.len(), 1);
         let answer = answer.expect_code(0);
         assert!(answer.stderr.contains("was taken before the start"), "{}", answer.stderr);
-        let port: u16 = env_value(&launches.sandbox.project(), "API_PORT").parse().expect("a port");
+        let port = |name: &str| env_value(&launches.sandbox.project(), name).parse::<u16>().expect("a port");
         let stolen = held.first().and_then(|held| held.local_addr().ok()).expect("an address");
-        assert_ne!(port, stolen.port());
-        assert!(healthy(port));
+        assert_ne!(port(variable), stolen.port());
+        assert!(healthy(port("API_PORT")));
+        assert!(TcpStream::connect(("127.0.0.1", port("TUNNEL_PORT"))).is_ok());
         launches.run(&["undo", "--yes"]).expect_code(0);
     });
     let mut left = launches.sandbox.contents();
@@ -262,13 +276,15 @@ fn lost_ports(runtime: &str) {
 #[test]
 fn a_port_that_is_lost_before_the_container_starts_is_planned_anew() {
     if have_docker() {
-        lost_ports("docker");
+        lost_ports("docker", "API_PORT");
+        lost_ports("docker", "TUNNEL_PORT");
     }
 }
 
 #[test]
 fn a_port_that_is_lost_before_the_process_binds_is_planned_anew() {
-    lost_ports("native");
+    lost_ports("native", "API_PORT");
+    lost_ports("native", "TUNNEL_PORT");
 }
 
 #[test]
@@ -282,9 +298,10 @@ fn a_thief_that_always_comes_first_is_named_and_nothing_is_changed() {
     let before = launches.sandbox.contents();
     let _wanted = TcpListener::bind("127.0.0.1:8080");
     std::thread::scope(|scope| {
-        let thief = thief(scope, &launches.sandbox, usize::MAX, &over);
-        let mappings = format!("tunnel:10000={}", launches.first + 50);
-        let answer = launches.run(&["up", "--yes", "--range", &range, "--port", &mappings]);
+        let thief = thief(scope, &launches.sandbox, "API_PORT", usize::MAX, &over);
+        let ports = launches.other_ports();
+        let words = ["up", "--yes", "--range", &range].into_iter().chain(ports.iter().map(String::as_str));
+        let answer = launches.run(&words.collect::<Vec<_>>());
         over.store(true, Ordering::SeqCst);
         assert_eq!(thief.join().expect("the thief ends").len(), 3);
         let answer = answer.expect_code(4);
@@ -300,9 +317,9 @@ fn a_port_that_is_lost_while_a_person_reads_the_plan_is_planned_and_shown_again(
     let (first, second) = (launches.first, launches.first + 1);
     let _wanted = TcpListener::bind("127.0.0.1:8080");
     let range = format!("{first}-{}", first + 99);
-    let mappings = format!("tunnel:10000={}", first + 50);
-    let asking = ["up", "--on-conflict", "ask", "--runtime", "native"];
-    let arguments = [&asking[..], &["--range", &range, "--port", &mappings]].concat();
+    let ports = launches.other_ports();
+    let asking = ["up", "--on-conflict", "ask", "--runtime", "native", "--range", &range].into_iter();
+    let arguments: Vec<&str> = asking.chain(ports.iter().map(String::as_str)).collect();
     let mut terminal = launches.in_terminal(&arguments);
     let automatic = |terminal: &mut crate::launches::Terminal, port: u16| {
         terminal.sees(&format!("automatic: use {port}")).sees("stop and change nothing").types("\r");
@@ -320,8 +337,9 @@ fn a_port_that_is_lost_while_a_person_reads_the_plan_is_planned_and_shown_again(
 fn a_signal_at_the_question_changes_nothing_and_a_signal_while_waiting_says_what_runs() {
     let launches = Launches::new(&[]);
     let before = launches.sandbox.contents();
-    let (api, range) = (format!("API_PORT={}", launches.first), format!("tunnel:10000={}", launches.first + 50));
-    let arguments = ["up", "--runtime", "native", "--port", &api, "--port", &range];
+    let ports = launches.ports();
+    let words = ["up", "--runtime", "native"].into_iter().chain(ports.iter().map(String::as_str));
+    let arguments: Vec<&str> = words.collect();
     for name in ["-INT", "-TERM"] {
         let mut terminal = launches.in_terminal(&arguments);
         terminal.sees("Write these changes?").is_sent(name);
@@ -352,7 +370,7 @@ fn a_signal_at_the_question_changes_nothing_and_a_signal_while_waiting_says_what
 fn twenty_runs_at_once_get_twenty_ports() {
     let launches = Launches::new(&[]);
     let range = format!("{}-{}", launches.first, launches.first + 99);
-    let _wanted = TcpListener::bind("127.0.0.1:8080");
+    let _wanted = ["127.0.0.1:8080", "127.0.0.1:9000"].map(TcpListener::bind);
     let blocks = [free_block(100), free_block(100)];
     let children: Vec<_> = (0..20u16)
         .map(|number| {
@@ -364,27 +382,31 @@ fn twenty_runs_at_once_get_twenty_ports() {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs")
         })
         .collect();
-    let mut ports = Vec::new();
+    let mut ports = [Vec::new(), Vec::new()];
     for child in children {
         let output = child.wait_with_output().expect("an end");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{said}");
         let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let url = document["urls"][0]["url"].as_str().expect("an address").to_owned();
-        ports.push(url.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port"));
+        for (ports, url) in ports.iter_mut().zip(document["urls"].as_array().expect("addresses")) {
+            let url = url["url"].as_str().expect("an address");
+            ports.push(url.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port"));
+        }
     }
+    assert!(ports[0].iter().all(|port| healthy(*port)));
+    let mut ports = ports.concat();
     ports.sort_unstable();
     ports.dedup();
-    assert_eq!(ports.len(), 20);
-    assert!(ports.iter().all(|port| healthy(*port)));
+    assert_eq!(ports.len(), 40, "twenty for the API, twenty for the tunnel");
     assert_eq!(launches.processes("tunnel server").len(), 20);
 }
 
 #[test]
 fn eight_runs_in_one_project_come_one_after_the_other() {
     let launches = Launches::new(&[]);
-    let (api, range) = (format!("API_PORT={}", launches.first), format!("tunnel:10000={}", launches.first + 50));
-    let arguments = ["up", "--yes", "--json", "--runtime", "native", "--port", &api, "--port", &range];
+    let ports = launches.ports();
+    let words = ["up", "--yes", "--json", "--runtime", "native"].into_iter();
+    let arguments: Vec<&str> = words.chain(ports.iter().map(String::as_str)).collect();
     let started = Instant::now();
     let children: Vec<_> = (0..8)
         .map(|_| {

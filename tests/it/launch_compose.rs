@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use serde_json::json;
 
@@ -21,19 +21,28 @@ fn have_compose() -> bool {
     have_docker() && have("compose", any)
 }
 
-/// The image of this executable, which serves HTTP and needs no registry. It stays until the last launch of the tests.
+/// The image of this executable, which serves HTTP and needs no registry. It goes when no launch of the tests is left,
+/// and is made again for the next one.
 fn image(launches: &Launches) -> String {
-    static IMAGE: OnceLock<String> = OnceLock::new();
+    static IMAGE: Mutex<Option<String>> = Mutex::new(None);
+    let is_there = |image: &String| {
+        let inspected = Command::new("docker").args(["image", "inspect", image]).output();
+        inspected.is_ok_and(|output| output.status.success())
+    };
     let make = || {
         let other = launches.other("bundled").display().to_string();
         let (api, range) =
             (format!("API_PORT={}", launches.first + 80), format!("tunnel:10000={}", launches.first + 85));
-        let arguments = ["-C", &other, "up", "--yes", "--json", "--port", &api, "--port", &range];
+        let control = format!("TUNNEL_PORT={}", launches.first + 81);
+        let words = ["-C", &other, "up", "--yes", "--json"];
+        let arguments = [&words[..], &["--port", &api, "--port", &range, "--port", &control]].concat();
         let image = image_of(&launches.run(&arguments).expect_code(0).json());
         launches.run(&["-C", &other, "down", "--yes"]).expect_code(0);
         image
     };
-    IMAGE.get_or_init(make).clone()
+    let mut image = IMAGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let kept = image.take().filter(is_there).unwrap_or_else(make);
+    image.insert(kept).clone()
 }
 
 fn compose_file(image: &str, first: u16) -> String {

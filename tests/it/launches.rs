@@ -77,10 +77,28 @@ impl Launches {
         answer
     }
 
+    /// The port on this host where clients of the bundled server's tunnel connect.
+    pub(crate) fn control(&self) -> u16 {
+        self.first + 40
+    }
+
+    /// The flags that put the bundled server on ports of this test: the API on the first, the tunnel on
+    /// [`Self::control`], the mappings from the fiftieth.
+    pub(crate) fn ports(&self) -> Vec<String> {
+        [vec!["--port".to_owned(), format!("API_PORT={}", self.first)], self.other_ports()].concat()
+    }
+
+    /// The same without the API's.
+    pub(crate) fn other_ports(&self) -> Vec<String> {
+        let (control, range) = (format!("TUNNEL_PORT={}", self.control()), format!("tunnel:10000={}", self.first + 50));
+        ["--port".to_owned(), control, "--port".to_owned(), range].into()
+    }
+
     /// `quick-start --yes --json` of the bundled server on ports of this test.
     pub(crate) fn quick_start(&self, more: &[&str]) -> Answer {
-        let (api, range) = (format!("API_PORT={}", self.first), format!("tunnel:10000={}", self.first + 50));
-        self.run(&[&["quick-start", "--yes", "--json", "--port", &api, "--port", &range], more].concat())
+        let ports = self.ports();
+        let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
+        self.run(&[&["quick-start", "--yes", "--json"], &ports[..], more].concat())
     }
 
     /// The same in a terminal, where it may ask.

@@ -24,6 +24,9 @@ mod launch;
 mod launch_compose;
 #[cfg(test)]
 #[cfg(unix)]
+mod launch_tunnel;
+#[cfg(test)]
+#[cfg(unix)]
 mod launches;
 mod quick_start;
 #[cfg(unix)]

@@ -12,7 +12,7 @@ mod wire;
 
 pub(crate) use admission::Permit;
 pub(crate) use admit::{Admitted, Gate, Identity, Registry, TokenRow, admit};
-pub(crate) use dial::{DIAL_DEADLINE, connect};
+pub(crate) use dial::{DIAL_DEADLINE, DialFault, connect};
 pub(crate) use greet::{Credentials, GREET_DEADLINE, Greeted, greet, join};
 pub(crate) use transport::Transport;
 

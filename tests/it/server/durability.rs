@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use portwright::error::ErrorKind;
 use portwright::tunnel::health_probe;
 use portwright::tunnel::issuing::Sources;
-use portwright::tunnel::server::{Server, main_entry};
+use portwright::tunnel::server::{Insistence, Server, main_entry};
 use serde_json::{Value, json};
 
 use super::http::{exchange, send};
@@ -80,7 +80,8 @@ fn serves_when_asked_to() {
     let nothing = BTreeMap::new();
     let environment_of_server = if environment.contains_key(ROLE) { &environment } else { &nothing };
     let from = Sources { config: None, env_file: None, environment: environment_of_server };
-    let outcome = main_entry(from, false, |_| {}).map(|summary| summary.cut);
+    let wanted = Insistence { insecure: false, first_token: true };
+    let outcome = main_entry(from, wanted, |_| {}).map(|summary| summary.cut);
     match outcome {
         Ok(cut) => println!("cut {cut}"),
         Err(error) => assert!(!environment.contains_key(ROLE) && error.kind() == ErrorKind::Refused, "{error}"),
