@@ -58,9 +58,13 @@ pub(super) fn run(
     Ok(Ending::Done)
 }
 
-/// The flags with which another verb finds the same project.
+/// The flags with which another verb finds the same project, as a shell takes them.
 fn place(arguments: &Arguments, instance: Option<&str>) -> String {
-    let directory = arguments.global.directory.as_ref().map(|directory| format!(" -C {}", directory.display()));
+    let directory = arguments.global.directory.as_ref().map(|directory| {
+        let text = directory.display().to_string();
+        let is_plain = text.chars().all(|letter| letter.is_alphanumeric() || "/._-+@%:,".contains(letter));
+        if is_plain { format!(" -C {text}") } else { format!(" -C '{}'", text.replace('\'', r"'\''")) }
+    });
     let instance = instance.map(|name| format!(" --instance {name}"));
     [directory, instance].into_iter().flatten().collect()
 }

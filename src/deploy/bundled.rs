@@ -155,3 +155,81 @@ fn fixed(mapping: &Mapping) -> Option<PortRange> {
         PublishedPort::AnyOf(_) | PublishedPort::Random => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::project::{Loaded, Request, load};
+
+    /// The laid-out project, with its compose file and `.env` as `change` makes them.
+    fn project(bind: &str, change: impl Fn(&str, String) -> String) -> Project {
+        let directory = PathBuf::from("/srv/tunnel");
+        let layout = Layout {
+            default_directory: directory.clone(),
+            bind: bind.parse().unwrap(),
+            api_key: Secret::new("8f1d2c3b4a5968778695a4b3c2d1e0ff"),
+        };
+        let texts = files(&layout).into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap()));
+        let mut snapshot: Snapshot =
+            texts.map(|(name, text)| (directory.join(name), Some(change(name, text).into_bytes()))).collect();
+        let request = Request {
+            directory,
+            files: Vec::new(),
+            env_file: None,
+            profiles: Vec::new(),
+            project_name: None,
+            shell: std::collections::BTreeMap::new(),
+        };
+        loop {
+            match load(&request, &snapshot).expect("readable") {
+                Loaded::Ready(project) => return *project,
+                Loaded::Needs(paths) => snapshot.extend(paths.into_iter().map(|path| (path, None))),
+                Loaded::Absent => panic!("a project"),
+            }
+        }
+    }
+
+    fn ports(project: &Project) -> [Option<u16>; 2] {
+        [api(project), control(project)].map(|found| found.map(|(_, range)| range.first().get()))
+    }
+
+    #[test]
+    fn api_and_control_port_are_told_apart_in_whatever_order_and_on_whatever_port() {
+        let as_it_is = |_: &str, text: String| text;
+        assert_eq!(ports(&project("127.0.0.1", as_it_is)), [Some(8080), Some(9000)]);
+        let moved = |_: &str, text: String| text.replace("TUNNEL_PORT=9000", "TUNNEL_PORT=9123");
+        assert_eq!(ports(&project("127.0.0.1", moved)), [Some(8080), Some(9123)]);
+        let swapped = |_: &str, text: String| {
+            text.replace("${API_PORT:-8080}:8080", "@").replace("${TUNNEL_PORT:-9000}:9000", "${API_PORT:-8080}:8080")
+        };
+        let swapped = |name: &str, text| swapped(name, text).replace('@', "${TUNNEL_PORT:-9000}:9000");
+        assert_eq!(ports(&project("127.0.0.1", swapped)), [Some(8080), Some(9000)]);
+        let inner = |_: &str, text: String| text.replace(":-9000}:9000", ":-9000}:9443");
+        assert_eq!(ports(&project("127.0.0.1", inner)), [Some(8080), Some(9000)], "by its variable");
+        let without = |_: &str, text: String| {
+            text.replace("      - \"${PORTWRIGHT_BIND:-127.0.0.1}:${TUNNEL_PORT:-9000}:9000\"\n", "")
+        };
+        assert_eq!(ports(&project("127.0.0.1", without)), [Some(8080), None], "an earlier version's");
+    }
+
+    #[test]
+    fn a_process_listens_where_the_project_publishes() {
+        let environment = native_environment(&project("127.0.0.1", |_, text| text.replace("=9000", "=9123")));
+        let value =
+            |wanted: &str| environment.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str());
+        assert_eq!((value("PORTWRIGHT_TUNNEL_LISTEN"), value("PORTWRIGHT_TUNNEL_LISTEN_PORT")), ("127.0.0.1", "9123"));
+        assert_eq!((value("PORTWRIGHT_API_LISTEN"), value("PORTWRIGHT_API_LISTEN_PORT")), ("127.0.0.1", "8080"));
+    }
+
+    #[test]
+    fn a_container_is_told_the_published_address_unless_its_owner_names_one() {
+        let address = |bind: &str, env_file: &[u8]| {
+            container_environment(&project(bind, |_, text| text), b"", env_file).map(|(_, address)| address)
+        };
+        assert_eq!(address("127.0.0.1", b"").as_deref(), Some("127.0.0.1:9000"));
+        assert_eq!(address("::1", b"").as_deref(), Some("[::1]:9000"));
+        assert_eq!(address("127.0.0.1", b"PORTWRIGHT_TUNNEL_ADDRESS=example.org:9000\n"), None);
+        let everywhere = host::outward_address().unwrap_or_else(|| Ipv4Addr::LOCALHOST.into());
+        assert_eq!(address("0.0.0.0", b""), Some(SocketAddr::new(everywhere, 9000).to_string()));
+    }
+}
