@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 use super::running::{Link, PATIENCE, Tunnel, lasts, wait_until};
 use super::targets::{Target, content, digest, is_reset};
@@ -119,11 +118,16 @@ async fn exchange(address: SocketAddr, seed: u64, up: usize, down: usize) -> Out
 
 /// Runs these exchanges at once and returns how each ended.
 async fn exchange_all(address: SocketAddr, sizes: Vec<(usize, usize)>, seed: u64) -> Vec<Outcome> {
-    let mut running = JoinSet::new();
-    for (index, (up, down)) in sizes.into_iter().enumerate() {
-        running.spawn(exchange(address, seed + 2 * index as u64, up, down));
+    let exchanges = sizes.into_iter().enumerate().map(|(index, (up, down))| {
+        let seed = seed + 2 * index as u64;
+        tokio::spawn(exchange(address, seed, up, down))
+    });
+    let running: Vec<_> = exchanges.collect();
+    let mut outcomes = Vec::new();
+    for exchange in running {
+        outcomes.push(exchange.await.expect("an exchange"));
     }
-    running.join_all().await
+    outcomes
 }
 
 /// Numbers that look random, the same each time.
@@ -182,6 +186,8 @@ fn transfers_through_a_link_of_small_late_pieces_are_whole(link: Link) {
 /// Cuts the link again and again while transfers run. `PORTWRIGHT_SOAK_SECONDS` says for how long.
 fn transfers_over_a_link_that_is_cut_are_whole_or_visibly_reset(link: Link) {
     let seconds = std::env::var("PORTWRIGHT_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    // A soak is about many bytes as well as about many cuts.
+    let (shortest, largest) = if seconds < 60 { (300, 3 * MIB) } else { (2000, 24 * MIB) };
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut tunnel = Tunnel::through_proxy(link);
     let judge = Judge::sit();
@@ -191,21 +197,23 @@ fn transfers_over_a_link_that_is_cut_are_whole_or_visibly_reset(link: Link) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         for round in 0.. {
             let seed = (worker << 40) + (round << 8);
-            let sizes = sizes(seed, 6, 3 * MIB);
-            let bytes: usize = sizes.iter().map(|(up, down)| up + down).sum();
-            for outcome in runtime.block_on(exchange_all(public, sizes, seed)) {
+            let sizes = sizes(seed, 6, largest);
+            let outcomes = runtime.block_on(exchange_all(public, sizes.clone(), seed));
+            for (outcome, (up, down)) in outcomes.into_iter().zip(sizes) {
                 match outcome {
-                    Outcome::Whole => whole.fetch_add(1, SeqCst),
-                    Outcome::Reset => broken.fetch_add(1, SeqCst),
+                    Outcome::Whole => {
+                        whole.fetch_add(1, SeqCst);
+                        moved.fetch_add(up + down, SeqCst);
+                    }
+                    Outcome::Reset => drop(broken.fetch_add(1, SeqCst)),
                     Outcome::Wrong(what) => panic!("{what}"),
-                };
+                }
             }
-            moved.fetch_add(bytes, SeqCst);
             if Instant::now() > until {
                 return;
             }
             // A link that is down resets visitors at once; they need not try as fast as they can.
-            if tunnel.server.clients() == 0 {
+            while tunnel.server.clients() == 0 && Instant::now() < until {
                 lasts(Duration::from_millis(20));
             }
         }
@@ -217,7 +225,7 @@ fn transfers_over_a_link_that_is_cut_are_whole_or_visibly_reset(link: Link) {
                 break;
             }
             if Instant::now() < until {
-                lasts(Duration::from_millis(300 + 4 * u64::from(pause)));
+                lasts(Duration::from_millis(shortest + 4 * u64::from(pause)));
                 tunnel.proxy().cut();
             } else {
                 lasts(Duration::from_millis(10));
