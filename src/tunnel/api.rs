@@ -1,21 +1,21 @@
 //! The HTTP API: routes, the envelope of every answer, and the connections that carry them.
 //!
-//! Every answer but `/health` is `{"success", "message", "data"}`, a refusal also has a stable `"code"`. Messages
-//! follow `Accept-Language`. The URI's query is never logged, and no answer depends on a cookie.
+//! `routes` is the table of everything that is answered; the router and `/openapi.json` both come from it. Every answer
+//! but `/health`, `/metrics` and `/openapi.json` is `{"success", "message", "data"}`, a refusal also has a stable
+//! `"code"`. Messages follow `Accept-Language`. The URI's query is never logged, and no answer depends on a cookie.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE};
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,19 +25,27 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
 use super::config::ServerConfig;
 use super::forward::{Pace, accept};
 use super::guard::{Guard, network_of};
 use super::mappings::Mappings;
-use super::refusal::Refusal;
+use super::refusal::{RETRY_AFTER_S, Refusal};
 use super::relay::reset;
-use super::request;
-use super::sessions::Running;
 use crate::words::tunnel::TunnelWords;
 use crate::words::{Lang, Say};
+
+mod changes;
+mod metrics;
+mod openapi;
+mod questions;
+mod routes;
+mod tokens;
+
+use metrics::Requests;
+use routes::{Door, ROUTES};
 
 /// The largest body; an access list of 256 networks needs a sixth of it.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -67,6 +75,8 @@ struct Api {
     mappings: Mappings,
     config: ServerConfig,
     wrong_keys: Pace,
+    requests: Requests,
+    started: SystemTime,
 }
 
 /// The running API.
@@ -81,8 +91,9 @@ impl ApiServer {
         let (stop, stopping) = watch::channel(false);
         let accepts = Arc::clone(mappings.accepts());
         let guard = Guard::new(config.api.clone());
-        let api = Arc::new(Api { guard, mappings, config, wrong_keys: Pace::default() });
-        let task = tokio::spawn(serve(listener, routes(api), accepts, stopping));
+        let (requests, started) = (Requests::default(), SystemTime::now());
+        let api = Arc::new(Api { guard, mappings, config, wrong_keys: Pace::default(), requests, started });
+        let task = tokio::spawn(serve(listener, routes(&api), accepts, stopping));
         Self { stop, task }
     }
 
@@ -94,27 +105,31 @@ impl ApiServer {
     }
 }
 
-fn routes(api: Arc<Api>) -> Router {
-    let guarded = Router::new()
-        .route("/api/mapping/create", post(create))
-        .route("/api/mapping/remove", post(remove))
-        .route("/api/mapping/list", get(list))
-        .route("/api/clients", get(clients))
+fn routes(api: &Arc<Api>) -> Router {
+    let behind = |door: Door| {
+        let endpoints = ROUTES.iter().filter(|endpoint| endpoint.door == door);
+        endpoints.fold(Router::new(), |router, endpoint| router.route(endpoint.path, (endpoint.handler)()))
+    };
+    let guarded = behind(Door::Key)
         .route("/api/{*rest}", axum::routing::any(unknown))
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(Arc::clone(&api), check_caller));
-    Router::new()
-        .route("/health", get(health))
+        .layer(from_fn_with_state(Arc::clone(api), check_caller));
+    let scraped = behind(Door::Scraper)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(api), check_scraper));
+    behind(Door::Open)
         .method_not_allowed_fallback(wrong_method)
         .merge(guarded)
+        .merge(scraped)
         .fallback(unknown)
-        .layer(from_fn_with_state(Arc::clone(&api), check_site))
-        .with_state(api)
+        .layer(from_fn_with_state(Arc::clone(api), check_site))
+        .with_state(Arc::clone(api))
 }
 
 /// Outermost: judges where the request seems to come from, and puts the security headers on every answer.
 async fn check_site(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let lang = language(request.headers());
+    let started = Instant::now();
     let mut response = match api.guard.check_site(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refuse(lang, &refusal),
@@ -128,14 +143,27 @@ async fn check_site(State(api): State<Arc<Api>>, request: Request, next: Next) -
     ] {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    api.requests.note(response.status(), started.elapsed());
     response
 }
 
 /// Around everything below `/api`: network, rate and key.
 async fn check_caller(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    admit(&api, true, request, next).await
+}
+
+/// Around `/metrics`: network and rate, and the key unless the configuration says otherwise.
+async fn check_scraper(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    admit(&api, !api.config.api.metrics_public, request, next).await
+}
+
+async fn admit(api: &Api, needs_key: bool, request: Request, next: Next) -> Response {
     let lang = language(request.headers());
     let Some(Peer(peer)) = request.extensions().get().copied() else { return refuse(lang, &Refusal::internal()) };
-    let judged = api.guard.check_address(peer).and_then(|()| api.guard.check_key(request.uri(), request.headers()));
+    let judged = api
+        .guard
+        .check_address(peer)
+        .and_then(|()| if needs_key { api.guard.check_key(request.uri(), request.headers()) } else { Ok(()) });
     match judged {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
@@ -144,93 +172,6 @@ async fn check_caller(State(api): State<Arc<Api>>, request: Request, next: Next)
             }
             refuse(lang, &refusal)
         }
-    }
-}
-
-/// What `/health` answers; fixed by the contract, `instance` is ours.
-#[derive(Serialize)]
-struct HealthAnswer<'a> {
-    status: &'static str,
-    tunnel_enabled: bool,
-    tunnel_connected: bool,
-    clients: usize,
-    version: &'static str,
-    instance: &'a str,
-}
-
-async fn health(State(api): State<Arc<Api>>) -> Response {
-    let status = if api.mappings.healthy() { "ok" } else { "degraded" };
-    let clients = api.mappings.clients().len();
-    let answer = HealthAnswer {
-        status,
-        tunnel_enabled: api.config.tunnel.enabled,
-        tunnel_connected: clients > 0,
-        clients,
-        version: env!("CARGO_PKG_VERSION"),
-        instance: &api.config.instance,
-    };
-    json_response(StatusCode::OK, &answer)
-}
-
-async fn list(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let lang = language(request.headers());
-    grant(lang, &TunnelWords::MappingsListed, &api.mappings.list(lang))
-}
-
-/// A client as `clients` shows it.
-#[derive(Serialize)]
-struct ClientAnswer {
-    name: String,
-    address: String,
-    connected_at: u64,
-    streams: usize,
-    agent: Option<String>,
-    ports: Vec<String>,
-}
-
-async fn clients(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let lang = language(request.headers());
-    let answer = |running: Running| ClientAnswer {
-        streams: running.streams(),
-        address: running.peer.to_string(),
-        // Seconds since 1970; a clock before that is broken.
-        connected_at: running.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        name: running.identity.name,
-        agent: running.identity.agent,
-        ports: running.identity.ports.iter().map(ToString::to_string).collect(),
-    };
-    let clients: Vec<_> = api.mappings.clients().into_iter().map(answer).collect();
-    grant(lang, &TunnelWords::ClientsListed, &clients)
-}
-
-async fn create(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let lang = language(request.headers());
-    let outcome = async {
-        let body = json_body(request).await?;
-        let wanted = request::create(&body, &api.config.ports, api.config.tunnel.target_offset)?;
-        let port = wanted.row.source_port;
-        let mappings = api.mappings.clone();
-        // A task of its own, so that a caller who hangs up does not leave a listener without a row.
-        tokio::spawn(async move { mappings.create(wanted).await }).await.map_err(|_| Refusal::internal())??;
-        Ok(port)
-    };
-    match outcome.await {
-        Ok(port) => grant(lang, &TunnelWords::MappingCreated { port }, &api.mappings.show(port, lang)),
-        Err(refusal) => refuse(lang, &refusal),
-    }
-}
-
-async fn remove(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let lang = language(request.headers());
-    let outcome = async {
-        let port = request::remove(&json_body(request).await?)?;
-        let mappings = api.mappings.clone();
-        tokio::spawn(async move { mappings.remove(port).await }).await.map_err(|_| Refusal::internal())??;
-        Ok(port)
-    };
-    match outcome.await {
-        Ok(port) => grant(lang, &TunnelWords::MappingRemoved { port }, &json!({ "port": port })),
-        Err(refusal) => refuse(lang, &refusal),
     }
 }
 
@@ -282,8 +223,15 @@ fn grant(lang: Lang, words: &TunnelWords, data: &impl Serialize) -> Response {
 fn refuse(lang: Lang, refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let message = refusal.words.say(lang);
-    let envelope = json!({ "success": false, "message": message, "data": Value::Null, "code": refusal.code });
-    json_response(status, &envelope)
+    let mut envelope = json!({ "success": false, "message": message, "data": Value::Null, "code": refusal.code });
+    if let (Some(field), Some(envelope)) = (&refusal.field, envelope.as_object_mut()) {
+        envelope.insert("field".to_owned(), Value::from(field.as_str()));
+    }
+    let mut response = json_response(status, &envelope);
+    if refusal.status == 429 {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    }
+    response
 }
 
 fn json_response(status: StatusCode, body: &impl Serialize) -> Response {

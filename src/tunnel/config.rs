@@ -96,6 +96,8 @@ pub struct ApiSettings {
     pub allowed_hosts: Vec<String>,
     /// Requests a second that one address may make.
     pub rate_limit: u32,
+    /// Whether `/metrics` is answered without the key.
+    pub metrics_public: bool,
 }
 
 /// The section `stats`.
@@ -342,6 +344,7 @@ impl Given<'_> {
             allowed_ips: self.list("api.allowed_ips", &Wanting::Network)?.unwrap_or_default(),
             allowed_hosts: hosts.iter().map(Host::to_string).collect(),
             rate_limit: self.positive("api.rate_limit", 50)?,
+            metrics_public: self.flag("api.metrics_public", false)?,
         })
     }
 

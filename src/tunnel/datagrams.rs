@@ -105,22 +105,23 @@ impl Visitors {
             }
         }
         if let Some(visitor) = known.get(&peer)
-            && self.entry.terms.pays_up(bytes.len())
+            && visitor.stream.terms.pays_up(bytes.len())
         {
             visitor.last.set(Instant::now());
-            self.entry.terms.traffic.up(bytes.len());
+            visitor.stream.terms.traffic.up(bytes.len());
             visitor.link.datagram(visitor.stream.id, bytes);
         }
     }
 
     fn welcome(&self, peer: SocketAddr, known: usize) -> Result<Visitor, &'static str> {
-        if !self.entry.access.admits(peer.ip()) {
+        if !self.entry.rules.admits(peer.ip()) {
             return Err("access list");
         }
         if known >= VISITORS_MAX {
             return Err("too many visitors");
         }
-        let link = self.yard.server_of(&self.entry.client, self.entry.port).ok_or("no client is connected")?;
+        let served = self.yard.server_of(&self.entry.client, self.entry.port);
+        let (client, link) = served.ok_or("no client is connected")?;
         let open = Open {
             kind: Kind::Udp,
             proxy: self.entry.proxy,
@@ -130,7 +131,8 @@ impl Visitors {
             public: self.socket.local_addr().ok().filter(|_| self.entry.proxy != Proxy::Off),
         };
         let last = Rc::new(Cell::new(Instant::now()));
-        let (socket, terms, heard) = (Rc::clone(&self.socket), Arc::clone(&self.entry.terms), Rc::clone(&last));
+        let of_visitor = Arc::new(self.entry.rules.terms(peer, &client));
+        let (socket, terms, heard) = (Rc::clone(&self.socket), Arc::clone(&of_visitor), Rc::clone(&last));
         let answer = move |bytes: &[u8]| {
             heard.set(Instant::now());
             if terms.pays_down(bytes.len()) {
@@ -139,7 +141,7 @@ impl Visitors {
                 let _ = socket.try_send_to(bytes, peer);
             }
         };
-        let stream = link.open_datagrams(&open, Box::new(answer), Arc::clone(&self.entry.terms));
+        let stream = link.open_datagrams(&open, Box::new(answer), of_visitor);
         let stream = stream.map_err(|fault| match fault {
             OpenFault::NotInVersion1 => "version 1 carries no datagrams",
             _ => "the client's session takes no more streams",

@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::dial::dial;
-use super::policy::{Access, Host, TargetPolicy};
-use super::relay::{End, Left, Terms, Up, join, reset};
+use super::policy::{Host, TargetPolicy};
+use super::relay::{End, Left, Up, join, reset};
+use super::rules::Rules;
 use crate::host::prepare_accepted;
 use crate::model::Port;
 
@@ -108,8 +109,7 @@ pub(crate) struct Route {
     pub(crate) port: Port,
     pub(crate) host: Host,
     pub(crate) target_port: Port,
-    pub(crate) access: Access,
-    pub(crate) terms: Terms,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) policy: Arc<TargetPolicy>,
     pub(crate) own: Arc<OwnPorts>,
     pub(crate) accepts: Arc<Pace>,
@@ -219,7 +219,7 @@ async fn serve(
 
 /// Serves one visitor and tells whether it had to be cut off.
 async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phases: watch::Receiver<Phase>) -> bool {
-    if !route.access.admits(peer.ip()) {
+    if !route.rules.admits(peer.ip()) {
         if route.trouble.due() {
             tracing::info!(port = %route.port, visitor = %peer.ip(), "refused by the access list");
         }
@@ -248,7 +248,8 @@ async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phas
     };
     prepare_accepted(&visitor);
     let cut = reached(&mut phases, Phase::Cut);
-    let end = join(visitor, target.into(), Left::BOTH, Up::Far, &route.terms, cut).await;
+    let terms = route.rules.terms(peer, "");
+    let end = join(visitor, target.into(), Left::BOTH, Up::Far, &terms, cut).await;
     tracing::debug!(port = %route.port, visitor = %peer.ip(), ?end, "visitor left");
     end == End::Cut
 }

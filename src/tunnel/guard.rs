@@ -83,11 +83,7 @@ impl Guard {
         if !networks.is_empty() && !networks.iter().any(|network| network.contains(peer)) {
             return Err(Refusal::new(403, "address_forbidden", TunnelWords::AddressForbidden));
         }
-        if self.spend(peer, Instant::now()) {
-            Ok(())
-        } else {
-            Err(Refusal::new(429, "rate_limited", TunnelWords::RateLimited))
-        }
+        if self.spend(peer, Instant::now()) { Ok(()) } else { Err(Refusal::rate_limited()) }
     }
 
     fn spend(&self, peer: IpAddr, now: Instant) -> bool {
@@ -172,6 +168,7 @@ mod tests {
             allowed_ips: vec![],
             allowed_hosts: vec!["tunnel.example.org".to_owned(), "203.0.113.5".to_owned()],
             rate_limit: 2,
+            metrics_public: false,
         })
     }
 

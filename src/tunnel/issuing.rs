@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::address::ServerAddress;
+use super::audit::Author;
 use super::config::{IssuerConfig, ServerConfig, Tls, TunnelSettings};
 use super::join_code::JoinCode;
 use super::server::{at, sources};
@@ -74,9 +75,13 @@ pub struct IssuedToken {
 ///
 /// A name that a token has is [`ErrorKind::Refused`]; makes the server's certificate where it is missing.
 pub fn create(from: Sources<'_>, name: &str, ports: &[PortRange]) -> Result<IssuedToken> {
-    let config = read(from)?;
+    issue(&read(from)?, name, ports, Author::local())
+}
+
+/// Makes a token as [`create`] does, for `author`.
+pub(crate) fn issue(config: &IssuerConfig, name: &str, ports: &[PortRange], author: Author) -> Result<IssuedToken> {
     let server = advertised(&config.tunnel)?;
-    let file = TokenFile::open(&config.database)?;
+    let file = TokenFile::open(&config.database)?.by(author);
     let pin = TlsFiles::of(&config.tunnel.tls, &config.database).map(|files| files.pin()).transpose()?;
     let token = Token::random();
     let view = file.insert(&token, name, ports)?.into();
@@ -87,8 +92,19 @@ pub fn create(from: Sources<'_>, name: &str, ports: &[PortRange]) -> Result<Issu
 
 /// Returns every token, also the revoked ones.
 pub fn list(from: Sources<'_>) -> Result<Vec<TokenView>> {
-    let records = TokenFile::open(&read(from)?.database)?.list()?;
+    list_in(&read(from)?)
+}
+
+/// Returns every token as [`list`] does.
+pub(crate) fn list_in(config: &IssuerConfig) -> Result<Vec<TokenView>> {
+    let records = TokenFile::open(&config.database)?.list()?;
     Ok(records.into_iter().map(TokenView::from).collect())
+}
+
+/// Revokes the token that `which` names, for `author`; none is [`ErrorKind::Refused`].
+pub(crate) fn take_back(config: &IssuerConfig, which: &str, author: Author) -> Result<TokenView> {
+    let file = TokenFile::open(&config.database)?.by(author);
+    file.revoke(&file.find(which)?.id).map(TokenView::from)
 }
 
 /// Finds a token by its id or its name; none is [`ErrorKind::Refused`].

@@ -496,8 +496,9 @@ impl Pump {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::ledger::Traffic;
     use crate::tunnel::proto::{Kind, Limits, Proxy, Session, Side};
-    use crate::tunnel::relay::{Patience, Traffic};
+    use crate::tunnel::relay::Patience;
 
     struct Nobody;
 

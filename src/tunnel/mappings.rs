@@ -16,14 +16,17 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::accounts::Accounts;
+use super::audit::{Action, Author};
 use super::config::MappingPorts;
 use super::datagrams;
 use super::forward::{Draining, Forwarder, OwnPorts, Pace, Route, this_machine};
-use super::policy::{Denial, Host, TargetPolicy};
+use super::ledger::Ledger;
+use super::policy::{Access, Denial, Host, TargetPolicy};
 use super::proto::Kind;
 use super::refusal::Refusal;
-use super::relay::{Patience, Terms, Throttle, Traffic};
-use super::request::{self, TCP, Wanted};
+use super::request::{self, Changed, Changes, TCP, Wanted};
+use super::rules::Rules;
 use super::sessions::{Running, Sessions};
 use super::store::{NewMapping, Store, StoredMapping};
 use super::visitors::{self, Entry};
@@ -36,8 +39,9 @@ use crate::words::{Lang, Say};
 /// How long visitors of a removed mapping may finish.
 const REMOVAL_GRACE: Duration = Duration::from_secs(5);
 
-/// The first and the longest wait before a listener that could not be opened is tried again.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// The first and the longest wait before a listener that could not be opened is tried again; with the jitter a port
+/// that becomes free is served within 5 s.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
 /// The part by which a wait is shortened or lengthened at random, so that retries do not march in step.
 const RETRY_JITTER: f64 = 0.2;
@@ -55,6 +59,7 @@ struct Inner {
     own: Arc<OwnPorts>,
     accepts: Arc<Pace>,
     store: Store,
+    accounts: Arc<Accounts>,
     /// The way to the sessions; absent where the tunnel is switched off.
     tunnel: Option<Tunnel>,
     /// Held while a mapping is made, removed or retried, so that each sees the others whole.
@@ -85,7 +90,10 @@ enum Stage {
 
 struct Live {
     stored: StoredMapping,
+    rules: Arc<Rules>,
     state: State,
+    /// How often it failed; only the last failure is tried again.
+    failures: u64,
 }
 
 enum State {
@@ -114,16 +122,39 @@ pub(crate) struct Listed {
     created_at: String,
     state: &'static str,
     error: Option<String>,
+    /// Visitors that are there.
+    connections: usize,
+}
+
+/// A mapping with where its traffic is counted.
+pub(crate) struct Counted {
+    pub(crate) mapping: NewMapping,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+/// How many mappings are in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct States {
+    pub(crate) active: usize,
+    pub(crate) waiting: usize,
+    pub(crate) failed: usize,
 }
 
 impl Mappings {
-    pub(crate) fn new(ports: MappingPorts, policy: TargetPolicy, store: Store, tunnel: Option<Tunnel>) -> Self {
+    pub(crate) fn new(
+        ports: MappingPorts,
+        policy: TargetPolicy,
+        store: Store,
+        accounts: Arc<Accounts>,
+        tunnel: Option<Tunnel>,
+    ) -> Self {
         Self(Arc::new(Inner {
             ports,
             policy: Arc::new(policy),
             own: Arc::default(),
             accepts: Arc::default(),
             store,
+            accounts,
             tunnel,
             changes: tokio::sync::Mutex::new(Stage::Open),
             live: Mutex::default(),
@@ -146,39 +177,37 @@ impl Mappings {
     pub(crate) async fn restore(&self, rows: Vec<StoredMapping>) {
         for stored in rows {
             let port = stored.mapping.source_port;
-            let opened = match request::restored(stored.mapping.clone(), &self.0.ports) {
-                Ok(wanted) => match self.0.open(&wanted).await {
-                    Ok(opened) => Ok((opened, wanted)),
-                    Err(refusal) => Err((refusal, Some(wanted))),
-                },
-                Err(refusal) => Err((refusal, None)),
-            };
-            let served = match opened {
-                Ok((opened, wanted)) => self.0.serve(opened).await.map_err(|refusal| (refusal, Some(wanted))),
-                Err(failed) => Err(failed),
-            };
-            let state = match served {
-                Ok(forwarder) => State::Active(forwarder),
-                Err((refusal, wanted)) => {
-                    let reason = refusal.words.say(Lang::En);
-                    tracing::error!(%port, code = refusal.code, reason, "cannot restore a mapping");
-                    if let Some(wanted) = wanted.filter(|_| passing(&refusal)) {
-                        self.spawn(retry(Arc::clone(&self.0), stored.id, wanted));
-                    }
-                    State::Failed(refusal)
-                }
-            };
-            self.0.live().insert(port, Live { stored, state });
+            let ledger = self.0.accounts.restore(stored.id, port);
+            let row = &stored.mapping;
+            // A list that cannot be read lets nobody in; such a mapping is not served anyway.
+            let access = request::restored(row.clone(), &self.0.ports).map(|wanted| wanted.access);
+            let rules = Rules::new(access.unwrap_or(Access::Only(Vec::new())), row.bandwidth_limit, ledger);
+            let live = Live { stored, rules: Arc::new(rules), state: State::Failed(Refusal::reloading()), failures: 0 };
+            self.0.live().insert(port, live);
+            if let Err(refusal) = self.begin(port).await {
+                let reason = refusal.words.say(Lang::En);
+                tracing::error!(%port, code = refusal.code, reason, "cannot restore a mapping");
+            }
         }
     }
 
+    /// Opens a mapping that is not served, and has it tried again when that may help.
+    async fn begin(&self, port: Port) -> Result<(), Refusal> {
+        let outcome = self.0.begin(port).await;
+        if let Err(refusal) = &outcome
+            && passing(refusal)
+            && let Some(Live { stored, failures, .. }) = self.0.live().get(&port)
+        {
+            self.spawn(retry(Arc::clone(&self.0), stored.id, port, *failures));
+        }
+        outcome
+    }
+
     /// Makes a mapping: bind, store, serve, in this order.
-    pub(crate) async fn create(&self, wanted: Wanted) -> Result<StoredMapping, Refusal> {
+    pub(crate) async fn create(&self, wanted: Wanted, author: Author) -> Result<StoredMapping, Refusal> {
         let port = wanted.row.source_port;
         let change = self.0.changes.lock().await;
-        if *change == Stage::Closing {
-            return Err(Refusal::new(503, "shutting_down", TunnelWords::ShuttingDown));
-        }
+        check_open(*change)?;
         let count = {
             let live = self.0.live();
             if let Some(Live { stored, .. }) = live.get(&port) {
@@ -191,35 +220,96 @@ impl Mappings {
         if count >= MAPPINGS_MAX {
             return Err(Refusal::new(409, "too_many_mappings", TunnelWords::TooManyMappings { limit: MAPPINGS_MAX }));
         }
-        let opened = self.0.open(&wanted).await?;
-        let stored = self.0.store.insert(wanted.row).await.map_err(|fault| Refusal::store(fault, port))?;
+        let rules = Arc::new(Rules::new(wanted.access.clone(), wanted.row.bandwidth_limit, Arc::default()));
+        let opened = self.0.open(&wanted, &rules).await?;
+        let stored = self.0.store.insert(wanted.row, author).await.map_err(|fault| Refusal::store(fault, port))?;
+        self.0.accounts.open(stored.id, port, rules.ledger());
         let state = State::Active(self.0.serve(opened).await?);
-        self.0.live().insert(port, Live { stored: stored.clone(), state });
+        self.0.live().insert(port, Live { stored: stored.clone(), rules, state, failures: 0 });
         let NewMapping { target_host, target_port, .. } = &stored.mapping;
         tracing::info!(%port, target_host, %target_port, "mapping created");
         Ok(stored)
     }
 
+    /// Changes what a request names and leaves the rest: on disk first, then at once for visitors who come, and the limit
+    /// also for those who are there. Nobody is cut off. A mapping that is not served is tried again.
+    pub(crate) async fn update(&self, port: Port, changes: Changes, author: Author) -> Result<(), Refusal> {
+        let change = self.0.changes.lock().await;
+        check_open(*change)?;
+        let (former, rules) = {
+            let live = self.0.live();
+            let found = live.get(&port).ok_or_else(|| Refusal::no_mapping(port))?;
+            (found.stored.clone(), Arc::clone(&found.rules))
+        };
+        let Changed { row, access, detail } = request::changed(&former.mapping, changes)?;
+        let stored = StoredMapping { mapping: row, ..former };
+        let limit = stored.mapping.bandwidth_limit;
+        let written = self.0.store.update(stored.clone(), author, detail).await;
+        if !written.map_err(Refusal::storage)? {
+            return Err(Refusal::no_mapping(port));
+        }
+        rules.change(access, limit);
+        let failed = self.0.live().get_mut(&port).is_some_and(|live| {
+            live.stored = stored;
+            matches!(live.state, State::Failed(_))
+        });
+        if failed {
+            // The update stands; the list says whether the mapping is served now.
+            let _ = self.begin(port).await;
+        }
+        tracing::info!(%port, "mapping updated");
+        Ok(())
+    }
+
+    /// Closes the listener of `port` and opens it anew, without touching another; visitors have five seconds to finish.
+    pub(crate) async fn reload(&self, port: Port, author: Author) -> Result<(), Refusal> {
+        let change = self.0.changes.lock().await;
+        check_open(*change)?;
+        if !self.0.live().contains_key(&port) {
+            return Err(Refusal::no_mapping(port));
+        }
+        let noted = self.0.store.note(author, Action::MappingReloaded, port.to_string()).await;
+        noted.map_err(Refusal::storage)?;
+        let former = self.0.live().get_mut(&port).map(|live| {
+            let former = std::mem::replace(&mut live.state, State::Failed(Refusal::reloading()));
+            (former, live.stored.mapping.protocol == TCP)
+        });
+        if let Some((State::Active(forwarder), is_tcp)) = former {
+            self.end(port, forwarder, is_tcp).await;
+        }
+        let outcome = self.begin(port).await;
+        tracing::info!(%port, served = outcome.is_ok(), "mapping reloaded");
+        outcome
+    }
+
     /// Removes the mapping of `port`: off the disk first, then its listener; visitors have five seconds to finish.
-    pub(crate) async fn remove(&self, port: Port) -> Result<(), Refusal> {
+    pub(crate) async fn remove(&self, port: Port, author: Author) -> Result<(), Refusal> {
         let _change = self.0.changes.lock().await;
-        let stored = self.0.store.remove(port).await.map_err(|fault| Refusal::store(fault, port))?;
+        let stored = self.0.store.remove(port, author).await.map_err(Refusal::storage)?;
         let live = self.0.live().remove(&port);
         if !stored && live.is_none() {
-            return Err(Refusal::new(404, "mapping_not_found", TunnelWords::MappingNotFound { port }));
+            return Err(Refusal::no_mapping(port));
         }
-        if let Some(Live { state: State::Active(forwarder), stored }) = live {
-            let draining = forwarder.stop().await;
-            if stored.mapping.protocol == TCP {
-                self.0.own.remove(port);
+        if let Some(Live { state, stored, .. }) = live {
+            if let State::Active(forwarder) = state {
+                self.end(port, forwarder, stored.mapping.protocol == TCP).await;
             }
-            self.spawn(async move {
-                let cut = draining.finish(sleep(REMOVAL_GRACE)).await;
-                tracing::info!(%port, cut, "visitors of the removed mapping are gone");
-            });
+            self.0.accounts.retire(stored.id);
         }
         tracing::info!(%port, "mapping removed");
         Ok(())
+    }
+
+    /// Frees the port of a listener and lets its visitors finish in the background.
+    async fn end(&self, port: Port, forwarder: Forwarder, is_tcp: bool) {
+        let draining = forwarder.stop().await;
+        if is_tcp {
+            self.0.own.remove(port);
+        }
+        self.spawn(async move {
+            let cut = draining.finish(sleep(REMOVAL_GRACE)).await;
+            tracing::info!(%port, cut, "visitors of the closed listener are gone");
+        });
     }
 
     /// Lists every mapping in the order of the ports.
@@ -230,6 +320,38 @@ impl Mappings {
     /// Shows one mapping as the list does.
     pub(crate) fn show(&self, port: Port, lang: Lang) -> Option<Listed> {
         self.0.live().get(&port).map(|live| self.0.listed(live, lang))
+    }
+
+    /// Returns every mapping with its ledger, in the order of the ports.
+    pub(crate) fn counted(&self) -> Vec<Counted> {
+        let counted = |live: &Live| {
+            let (mapping, ledger) = (live.stored.mapping.clone(), Arc::clone(live.rules.ledger()));
+            Counted { mapping, ledger }
+        };
+        self.0.live().values().map(counted).collect()
+    }
+
+    /// Counts the mappings by their states.
+    pub(crate) fn states(&self) -> States {
+        let mut states = States::default();
+        for live in self.0.live().values() {
+            match &live.state {
+                State::Active(_) if self.0.waits(&live.stored.mapping) => states.waiting += 1,
+                State::Active(_) => states.active += 1,
+                State::Failed(_) => states.failed += 1,
+            }
+        }
+        states
+    }
+
+    /// The database, for what is only asked.
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// What every mapping ever carried.
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.0.accounts
     }
 
     /// Returns the clients that are connected.
@@ -287,9 +409,7 @@ impl Inner {
         let StoredMapping { id, created_at, mapping } = &live.stored;
         let host = mapping.target_host.parse();
         let (state, error) = match &live.state {
-            State::Active(_) if mapping.use_tunnel && !self.is_served(mapping) => {
-                ("waiting", Some(TunnelWords::NoClient.say(lang)))
-            }
+            State::Active(_) if self.waits(mapping) => ("waiting", Some(TunnelWords::NoClient.say(lang))),
             State::Active(_) => ("active", None),
             State::Failed(refusal) => ("failed", Some(refusal.words.say(lang))),
         };
@@ -310,13 +430,34 @@ impl Inner {
             created_at: created_at.clone(),
             state,
             error,
+            connections: live.rules.ledger().live(),
         }
     }
 
-    /// Tells whether the client of a mapping is connected.
-    fn is_served(&self, mapping: &NewMapping) -> bool {
-        let Some(tunnel) = &self.tunnel else { return false };
-        tunnel.sessions.server_of(&mapping.client, mapping.source_port).is_some()
+    /// Opens the mapping of `port`, which is not served, and notes how that went.
+    async fn begin(&self, port: Port) -> Result<(), Refusal> {
+        let found = self.live().get(&port).map(|live| (live.stored.mapping.clone(), Arc::clone(&live.rules)));
+        let (row, rules) = found.ok_or_else(|| Refusal::no_mapping(port))?;
+        let opened = match request::restored(row, &self.ports) {
+            Ok(wanted) => self.open(&wanted, &rules).await,
+            Err(refusal) => Err(refusal),
+        };
+        let served = match opened {
+            Ok(opened) => self.serve(opened).await,
+            Err(refusal) => Err(refusal),
+        };
+        let outcome = served.as_ref().map(drop).map_err(Clone::clone);
+        if let Some(live) = self.live().get_mut(&port) {
+            live.failures += u64::from(outcome.is_err());
+            live.state = served.map_or_else(State::Failed, State::Active);
+        }
+        outcome
+    }
+
+    /// Tells whether a mapping waits for a client.
+    fn waits(&self, mapping: &NewMapping) -> bool {
+        let serves = |tunnel: &Tunnel| tunnel.sessions.server_of(&mapping.client, mapping.source_port).is_some();
+        mapping.use_tunnel && !self.tunnel.as_ref().is_some_and(serves)
     }
 
     fn live(&self) -> MutexGuard<'_, BTreeMap<Port, Live>> {
@@ -324,10 +465,10 @@ impl Inner {
     }
 
     /// Judges the target and binds the public port.
-    async fn open(&self, wanted: &Wanted) -> Result<Opened, Refusal> {
+    async fn open(&self, wanted: &Wanted, rules: &Arc<Rules>) -> Result<Opened, Refusal> {
         let row = &wanted.row;
         if row.use_tunnel {
-            return self.open_through_tunnel(wanted).await;
+            return self.open_through_tunnel(wanted, rules).await;
         }
         let own = |address, port| self.own.covers(address, port) || (port == row.source_port && this_machine(address));
         if let Host::Address(address) = wanted.host
@@ -340,8 +481,7 @@ impl Inner {
             port: row.source_port,
             host: wanted.host.clone(),
             target_port: row.target_port,
-            access: wanted.access.clone(),
-            terms: terms(row),
+            rules: Arc::clone(rules),
             policy: Arc::clone(&self.policy),
             own: Arc::clone(&self.own),
             accepts: Arc::clone(&self.accepts),
@@ -350,7 +490,7 @@ impl Inner {
         Ok(Opened::Directly(listener, route))
     }
 
-    async fn open_through_tunnel(&self, wanted: &Wanted) -> Result<Opened, Refusal> {
+    async fn open_through_tunnel(&self, wanted: &Wanted, rules: &Arc<Rules>) -> Result<Opened, Refusal> {
         let row = &wanted.row;
         if self.tunnel.is_none() {
             return Err(Refusal::new(503, "tunnel_unavailable", TunnelWords::TunnelUnavailable));
@@ -368,8 +508,7 @@ impl Inner {
             host: wanted.host.to_string(),
             target_port: row.target_port,
             proxy: wanted.proxy,
-            access: wanted.access.clone(),
-            terms: Arc::new(terms(row)),
+            rules: Arc::clone(rules),
             accepts: Arc::clone(&self.accepts),
             trouble: Pace::default(),
         };
@@ -411,12 +550,10 @@ impl Inner {
     }
 }
 
-fn terms(row: &NewMapping) -> Terms {
-    let throttle = || Arc::new(Throttle::new(row.bandwidth_limit));
-    Terms {
-        patience: Patience::DEFAULT,
-        throttles: (row.bandwidth_limit > 0).then(|| [throttle(), throttle()]),
-        traffic: Traffic::default(),
+fn check_open(stage: Stage) -> Result<(), Refusal> {
+    match stage {
+        Stage::Open => Ok(()),
+        Stage::Closing => Err(Refusal::new(503, "shutting_down", TunnelWords::ShuttingDown)),
     }
 }
 
@@ -433,9 +570,9 @@ fn passing(refusal: &Refusal) -> bool {
     ["port_in_use", "port_unavailable"].contains(&refusal.code)
 }
 
-/// Tries to open a failed mapping until it is open, removed, or failed for good.
-async fn retry(inner: Arc<Inner>, id: i64, wanted: Wanted) {
-    let port = wanted.row.source_port;
+/// Tries to open a failed mapping until it is open, removed, failed for good, or has failed anew for another reason to
+/// look.
+async fn retry(inner: Arc<Inner>, id: i64, port: Port, mut failures: u64) {
     let mut wait = RETRY.0;
     loop {
         let jitter = rand::rng().random_range(1.0 - RETRY_JITTER..=1.0 + RETRY_JITTER);
@@ -444,25 +581,15 @@ async fn retry(inner: Arc<Inner>, id: i64, wanted: Wanted) {
         let _change = inner.changes.lock().await;
         let still_failed = matches!(
             inner.live().get(&port),
-            Some(Live { stored, state: State::Failed(_) }) if stored.id == id
+            Some(live) if live.stored.id == id && live.failures == failures && matches!(live.state, State::Failed(_))
         );
         if !still_failed {
             return;
         }
-        let served = match inner.open(&wanted).await {
-            Ok(opened) => inner.serve(opened).await,
-            Err(refusal) => Err(refusal),
-        };
-        let state = served.map_or_else(State::Failed, State::Active);
-        let settled = !matches!(&state, State::Failed(refusal) if passing(refusal));
-        if matches!(state, State::Active(_)) {
-            tracing::info!(%port, "mapping restored");
-        }
-        if let Some(live) = inner.live().get_mut(&port) {
-            live.state = state;
-        }
-        if settled {
-            return;
+        match inner.begin(port).await {
+            Ok(()) => return tracing::info!(%port, "mapping restored"),
+            Err(refusal) if passing(&refusal) => failures += 1,
+            Err(_) => return,
         }
     }
 }

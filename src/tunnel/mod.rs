@@ -3,8 +3,10 @@
 //! `settings`, `config`, `policy` and `request` are pure; `relay` and `forward` move bytes; `store` keeps the mappings
 //! and `mappings` serves them; `guard` and `api` are the door; `server` puts it all together.
 
+mod accounts;
 pub mod address;
 mod api;
+mod audit;
 pub mod client;
 pub mod config;
 mod control;
@@ -21,9 +23,12 @@ pub mod fuzzing;
 mod guard;
 mod handshake;
 mod health;
+mod history;
 pub mod issuing;
 mod join_code;
+mod ledger;
 mod link;
+mod logbook;
 mod machine;
 mod mappings;
 pub mod policy;
@@ -32,6 +37,7 @@ mod proxy_header;
 mod refusal;
 mod relay;
 mod request;
+mod rules;
 pub mod server;
 mod sessions;
 mod settings;

@@ -3,8 +3,10 @@
 //! Pure. `create` takes the documented form (`port`, `target_ip`) and the predecessor's later form (`source_port`,
 //! `target_host`, …).
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Value, json};
 
 use super::config::MappingPorts;
 use super::policy::{Access, AccessFault, Host};
@@ -26,30 +28,65 @@ const BANDWIDTH_MAX: u64 = 1_000_000_000_000;
 /// The protocol of a mapping that names none.
 pub(crate) const TCP: &str = "tcp";
 
-/// The body of `create` as it arrives; values are judged one by one so that an error names its field.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CreateBody {
-    port: Option<Value>,
-    target_ip: Option<Value>,
-    source_port: Option<Value>,
-    target_host: Option<Value>,
-    target_port: Option<Value>,
-    use_tunnel: Option<Value>,
-    bandwidth_limit: Option<Value>,
-    access_rule: Option<Value>,
-    access_ips: Option<Value>,
-    client: Option<Value>,
-    protocol: Option<Value>,
-    proxy_protocol: Option<Value>,
-    name: Option<Value>,
+/// The fields of a body, which are taken out one by one, so that an error names its field; what is left is unknown.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    fields: Vec<(String, Value)>,
+    twice: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RemoveBody {
-    port: Option<Value>,
-    source_port: Option<Value>,
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut found = Fields::default();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if found.fields.iter().any(|(known, _)| *known == name) {
+                        found.twice = Some(name.clone());
+                    }
+                    found.fields.push((name, value));
+                }
+                Ok(found)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl Fields {
+    /// Reads a body, which must be one JSON object.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Refusal> {
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Refusal::new(400, "invalid_json", TunnelWords::NotAnObject));
+        }
+        let fields: Self = serde_json::from_slice(body)
+            .map_err(|error| Refusal::new(400, "invalid_json", TunnelWords::BadJson { detail: error.to_string() }))?;
+        match fields.twice {
+            Some(field) => Err(Refusal::field_twice(field)),
+            None => Ok(fields),
+        }
+    }
+
+    /// Takes a field out; one that is `null` counts as not given.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        let place = self.fields.iter().position(|(known, _)| known == name)?;
+        Some(self.fields.swap_remove(place).1).filter(|value| !value.is_null())
+    }
+
+    /// Refuses what nobody took.
+    pub(crate) fn end(self) -> Result<(), Refusal> {
+        match self.fields.into_iter().next() {
+            Some((field, _)) => Err(Refusal::unknown_field(field)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A mapping that a request asks for, or that the database holds, ready to be opened.
@@ -65,27 +102,29 @@ pub(crate) struct Wanted {
 /// Reads the body of `POST /api/mapping/create`. The port's range and blacklist are checked here; the target is judged
 /// where it is dialled.
 pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> Result<Wanted, Refusal> {
-    let body: CreateBody = object(body)?;
-    let source_port = either_port(body.port.as_ref(), body.source_port.as_ref())?;
+    let mut fields = Fields::read(body)?;
+    let source_port = fields.either_port();
+    let [target_ip, target_host, target_port, use_tunnel] =
+        ["target_ip", "target_host", "target_port", "use_tunnel"].map(|field| fields.take(field));
+    let [limit, rule, networks_given, client, protocol, proxy_protocol, name_given] =
+        ["bandwidth_limit", "access_rule", "access_ips", "client", "protocol", "proxy_protocol", "name"]
+            .map(|field| fields.take(field));
+    fields.end()?;
+    let source_port = source_port?;
     check_port(source_port, ports)?;
-    let target_port = body.target_port.as_ref().map(|value| port("target_port", value)).transpose()?;
-    let host = match (text("target_ip", body.target_ip)?, text("target_host", body.target_host)?) {
-        (Some(_), Some(_)) => return Err(Refusal::field("target_ip", Wanting::OnlyTargetHost)),
-        (Some(host), None) => Some(host.parse().map_err(|wanted| Refusal::field("target_ip", wanted))?),
-        (None, Some(host)) => Some(host.parse().map_err(|wanted| Refusal::field("target_host", wanted))?),
-        (None, None) => None,
-    };
-    let client = name("client", body.client)?;
-    let use_tunnel = match body.use_tunnel {
+    let target_port = target_port.map(|value| port("target_port", &value)).transpose()?;
+    let host = target(target_ip, target_host)?;
+    let client = name("client", client)?;
+    let use_tunnel = match use_tunnel {
         None => !client.is_empty() || (host.is_none() && target_port.is_none()),
         Some(Value::Bool(through)) => through,
         Some(_) => return Err(Refusal::field("use_tunnel", Wanting::TrueOrFalse)),
     };
-    let networks = networks(body.access_ips)?;
-    let rule = text("access_rule", body.access_rule)?.unwrap_or_default();
+    let networks = networks(networks_given)?;
+    let rule = text("access_rule", rule)?.unwrap_or_default();
     let access = Access::parse(&rule, &networks).map_err(access_refusal)?;
-    let protocol = text("protocol", body.protocol)?.unwrap_or_else(|| TCP.to_owned());
-    let proxy_protocol = text("proxy_protocol", body.proxy_protocol)?.unwrap_or_default();
+    let protocol = text("protocol", protocol)?.unwrap_or_else(|| TCP.to_owned());
+    let proxy_protocol = text("proxy_protocol", proxy_protocol)?.unwrap_or_default();
     let (kind, proxy) = carriage(&protocol, &proxy_protocol, use_tunnel)?;
     let host: Host = host.unwrap_or(Host::Address(std::net::Ipv4Addr::LOCALHOST.into()));
     let behind_tunnel = || source_port.get().checked_sub(target_offset).and_then(Port::new);
@@ -95,10 +134,10 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
         target_host: host.to_string(),
         target_port: target_port.unwrap_or(default_port),
         use_tunnel,
-        bandwidth_limit: bandwidth(body.bandwidth_limit.as_ref())?,
+        bandwidth_limit: bandwidth(limit.as_ref())?,
         access_rule: if rule.is_empty() { "disabled".to_owned() } else { rule },
         access_ips: Value::from(networks).to_string(),
-        name: name("name", body.name)?,
+        name: name("name", name_given)?,
         protocol,
         client,
         proxy_protocol,
@@ -106,10 +145,85 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
     Ok(Wanted { row, host, access, kind, proxy })
 }
 
-/// Reads the body of `POST /api/mapping/remove`: `{"port"}` or `{"source_port"}`.
-pub(crate) fn remove(body: &[u8]) -> Result<Port, Refusal> {
-    let body: RemoveBody = object(body)?;
-    either_port(body.port.as_ref(), body.source_port.as_ref())
+/// Reads the target, which has two names: none, an address or a host name.
+fn target(target_ip: Option<Value>, target_host: Option<Value>) -> Result<Option<Host>, Refusal> {
+    let read = |field, host: String| host.parse().map(Some).map_err(|wanted| Refusal::field(field, wanted));
+    match (text("target_ip", target_ip)?, text("target_host", target_host)?) {
+        (Some(_), Some(_)) => Err(Refusal::field("target_ip", Wanting::OnlyTargetHost)),
+        (Some(host), None) => read("target_ip", host),
+        (None, Some(host)) => read("target_host", host),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Reads the body of `POST /api/mapping/remove` and `reload`: `{"port"}` or `{"source_port"}`.
+pub(crate) fn one_port(body: &[u8]) -> Result<Port, Refusal> {
+    let mut fields = Fields::read(body)?;
+    let port = fields.either_port();
+    fields.end()?;
+    port
+}
+
+/// What `update` changes; what is absent stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Changes {
+    name: Option<String>,
+    bandwidth_limit: Option<u64>,
+    access_rule: Option<String>,
+    access_ips: Option<Vec<String>>,
+}
+
+/// Reads the body of `POST /api/mapping/update`.
+pub(crate) fn update(body: &[u8]) -> Result<(Port, Changes), Refusal> {
+    let mut fields = Fields::read(body)?;
+    let port = fields.either_port();
+    let [name_given, limit, rule, networks_given] =
+        ["name", "bandwidth_limit", "access_rule", "access_ips"].map(|field| fields.take(field));
+    fields.end()?;
+    let changes = Changes {
+        name: name_given.map(|value| name("name", Some(value))).transpose()?,
+        bandwidth_limit: limit.map(|value| bandwidth(Some(&value))).transpose()?,
+        access_rule: text("access_rule", rule)?,
+        access_ips: networks_given.map(|value| networks(Some(value))).transpose()?,
+    };
+    Ok((port?, changes))
+}
+
+/// A row with changes applied, ready to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) row: NewMapping,
+    pub(crate) access: Access,
+    /// What was changed, as the audit keeps it: `{"field": {"from", "to"}}`.
+    pub(crate) detail: Value,
+}
+
+/// Applies `changes` to a row. Rule and networks are judged together, whichever of them was named.
+pub(crate) fn changed(row: &NewMapping, changes: Changes) -> Result<Changed, Refusal> {
+    let before = row;
+    let mut row = row.clone();
+    let Changes { name, bandwidth_limit, access_rule, access_ips } = changes;
+    row.name = name.unwrap_or(row.name);
+    row.bandwidth_limit = bandwidth_limit.unwrap_or(row.bandwidth_limit);
+    row.access_rule = access_rule.unwrap_or(row.access_rule);
+    let networks = match access_ips {
+        Some(networks) => networks,
+        None => networks(Some(Value::String(row.access_ips.clone())))?,
+    };
+    let access = Access::parse(&row.access_rule, &networks).map_err(access_refusal)?;
+    row.access_ips = Value::from(networks).to_string();
+    let mut detail = serde_json::Map::new();
+    for (field, from, to) in [
+        ("name", json!(before.name), json!(row.name)),
+        ("bandwidth_limit", json!(before.bandwidth_limit), json!(row.bandwidth_limit)),
+        ("access_rule", json!(before.access_rule), json!(row.access_rule)),
+        ("access_ips", json!(before.access_ips), json!(row.access_ips)),
+    ] {
+        if from != to {
+            detail.insert(field.to_owned(), json!({ "from": from, "to": to }));
+        }
+    }
+    Ok(Changed { row, access, detail: Value::Object(detail) })
 }
 
 /// Judges a row of the database as strictly as a request, because the rules may have changed since.
@@ -128,7 +242,7 @@ fn carriage(protocol: &str, proxy_protocol: &str, use_tunnel: bool) -> Result<(K
     let kind = match protocol {
         TCP => Kind::Tcp,
         "udp" if use_tunnel => Kind::Udp,
-        "udp" => return Err(Refusal::new(400, "unsupported", TunnelWords::UdpUnsupported)),
+        "udp" => return Err(Refusal::new(400, "unsupported", TunnelWords::UdpUnsupported).about("protocol")),
         _ => return Err(Refusal::field("protocol", Wanting::TcpOrUdp)),
     };
     let refused = |wanted| Err(Refusal::field("proxy_protocol", wanted));
@@ -142,39 +256,30 @@ fn carriage(protocol: &str, proxy_protocol: &str, use_tunnel: bool) -> Result<(K
     if proxy != Proxy::Off && !use_tunnel { refused(Wanting::NoProxy) } else { Ok((kind, proxy)) }
 }
 
-fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    // serde reads a struct from an array as well; the API's bodies are objects.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::new(400, "invalid_json", TunnelWords::NotAnObject));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let detail = error.to_string();
-        let code = if error.is_data() { "invalid_field" } else { "invalid_json" };
-        Refusal::new(400, code, TunnelWords::BadJson { detail })
-    })
-}
-
 fn port(field: &'static str, value: &Value) -> Result<Port, Refusal> {
     let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
     number.and_then(Port::new).ok_or_else(|| Refusal::field(field, Wanting::PortNumber))
 }
 
-fn either_port(documented: Option<&Value>, later: Option<&Value>) -> Result<Port, Refusal> {
-    match (documented, later) {
-        (Some(_), Some(_)) => Err(Refusal::field("port", Wanting::OnlySourcePort)),
-        (Some(value), None) => port("port", value),
-        (None, Some(value)) => port("source_port", value),
-        (None, None) => Err(Refusal::field("port", Wanting::PortNumber)),
+impl Fields {
+    /// Takes the public port, which has two names.
+    fn either_port(&mut self) -> Result<Port, Refusal> {
+        match (self.take("port"), self.take("source_port")) {
+            (Some(_), Some(_)) => Err(Refusal::field("port", Wanting::OnlySourcePort)),
+            (Some(value), None) => port("port", &value),
+            (None, Some(value)) => port("source_port", &value),
+            (None, None) => Err(Refusal::field("port", Wanting::PortNumber)),
+        }
     }
 }
 
 fn check_port(port: Port, ports: &MappingPorts) -> Result<(), Refusal> {
     if ports.blacklist.contains(&port) {
-        return Err(Refusal::new(403, "port_forbidden", TunnelWords::PortForbidden { port }));
+        return Err(Refusal::new(403, "port_forbidden", TunnelWords::PortForbidden { port }).about("port"));
     }
     if !ports.range.contains(port) {
         let words = TunnelWords::PortOutOfRange { port, range: ports.range };
-        return Err(Refusal::new(400, "port_out_of_range", words));
+        return Err(Refusal::new(400, "port_out_of_range", words).about("port"));
     }
     Ok(())
 }
@@ -309,7 +414,7 @@ mod tests {
             (r#"{"port":-1}"#, "`port`"),
             (r#"{"port":10000.5}"#, "`port`"),
             (r#"{"port":"10022"}"#, "`port`"),
-            (r#"{"port":10022,"port":10023}"#, "duplicate field `port`"),
+            (r#"{"port":10022,"source_port":null,"port":10023}"#, "duplicate field `port`"),
             (r#"{"port":10022,"prot":"tcp"}"#, "unknown field `prot`"),
             (r#"{"port":10022,"source_port":10022}"#, "`port`"),
             (r#"{"port":10022,"target_ip":"2130706433"}"#, "`target_ip`"),
@@ -334,6 +439,8 @@ mod tests {
             assert_eq!(refusal.status, 400, "{body}");
             let words = crate::words::Message::from(refusal.words).to_string();
             assert!(words.contains(needle), "{body}: {words}");
+            let named = needle.split('`').nth(1);
+            assert_eq!(refusal.field.as_deref(), named, "{body}");
         }
         let deep = format!(r#"{{"port":{}1{}}}"#, "[".repeat(5000), "]".repeat(5000));
         assert_eq!(read(&deep).expect_err("too deep").status, 400);
@@ -341,6 +448,39 @@ mod tests {
         assert_eq!(read(r#"{"port":9999}"#).expect_err("below").code, "port_out_of_range");
         let direct = r#"{"port":10022,"protocol":"udp","use_tunnel":false}"#;
         assert_eq!(read(direct).expect_err("udp").code, "unsupported");
-        assert_eq!(remove(b"{\"port\":10022,\"x\":1}").expect_err("unknown").code, "invalid_field");
+        let unknown = one_port(b"{\"port\":10022,\"x\":1}").expect_err("unknown");
+        assert_eq!((unknown.code, unknown.field.as_deref()), ("invalid_field", Some("x")));
+    }
+
+    #[test]
+    fn an_update_leaves_what_it_does_not_name() {
+        let body = r#"{"port":10022,"target_port":22,"access_rule":"whitelist","access_ips":["10.0.0.0/8"],
+            "bandwidth_limit":1000,"name":"ssh"}"#;
+        let row = read(body).expect("a mapping").row;
+        let apply = |body: &str| {
+            let (port, changes) = update(body.as_bytes()).expect(body);
+            assert_eq!(port, row.source_port);
+            changed(&row, changes)
+        };
+        let limited = apply(r#"{"port":10022,"bandwidth_limit":7}"#).expect("a limit");
+        assert_eq!(limited.row, NewMapping { bandwidth_limit: 7, ..row.clone() });
+        assert!(!limited.access.admits("192.0.2.1".parse().unwrap()), "the list still stands");
+        assert_eq!(limited.detail, json!({ "bandwidth_limit": { "from": 1000, "to": 7 } }));
+        let other = apply(r#"{"source_port":10022,"access_rule":"blacklist","name":null}"#).expect("a rule");
+        assert_eq!((other.row.name.as_str(), other.row.access_ips.as_str()), ("ssh", r#"["10.0.0.0/8"]"#));
+        assert!(other.access.admits("192.0.2.1".parse().unwrap()));
+        let open = apply(r#"{"port":10022,"access_rule":"disabled","access_ips":"[]","name":""}"#).expect("open");
+        assert_eq!((open.row.name.as_str(), open.access), ("", Access::Open));
+        assert_eq!(apply(r#"{"port":10022}"#).expect("nothing").row, row);
+        let half = apply(r#"{"port":10022,"access_ips":[]}"#).expect_err("a rule without networks");
+        assert_eq!(half.field.as_deref(), Some("access_ips"));
+        for (body, field) in [
+            (r#"{"bandwidth_limit":1}"#, "port"),
+            (r#"{"port":10022,"bandwidth_limit":-1}"#, "bandwidth_limit"),
+            (r#"{"port":10022,"access_ips":"10.0.0.1"}"#, "access_ips"),
+            (r#"{"port":10022,"target_port":1}"#, "target_port"),
+        ] {
+            assert_eq!(update(body.as_bytes()).expect_err(body).field.as_deref(), Some(field), "{body}");
+        }
     }
 }

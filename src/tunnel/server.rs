@@ -13,16 +13,20 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::accounts::{Accounts, Recorder};
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
 use super::control::{self, Control};
 use super::files::{read_secret, read_text};
 use super::handshake::Gate;
 use super::issuing::{self, Sources};
+use super::logbook;
 use super::mappings::{Mappings, Tunnel};
 use super::proto::GoAwayReason;
-use super::store::Store;
+use super::store::{Contents, Store};
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{StopSignals, raise_open_files};
@@ -61,6 +65,13 @@ pub struct Server {
     api_address: SocketAddr,
     mappings: Mappings,
     door: Option<Door>,
+    recorder: Recording,
+}
+
+/// The task that records traffic; it gives the recorder back when it is told to stop.
+struct Recording {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Recorder>,
 }
 
 /// The control port of a running server.
@@ -78,12 +89,14 @@ impl Server {
     /// Fails with [`ErrorKind::Busy`] when the database or the API's port is in use, with [`ErrorKind::Missing`] when
     /// either cannot be opened. A mapping that cannot be served does not stop the server.
     pub async fn start(config: ServerConfig) -> Result<Self> {
-        let (store, rows) = Store::open(&config.database)?;
+        let (store, Contents { mappings: rows, totals }) = Store::open(&config.database)?;
         let listener = TcpListener::bind(config.api.listen).await.map_err(|error| api_taken(&error, &config))?;
         let api_address = listener.local_addr().map_err(|error| api_taken(&error, &config))?;
         let tunnel = config.tunnel.enabled.then(|| open_tunnel(&config)).transpose()?;
         let (listener_of_door, tunnel) = tunnel.unzip();
-        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store, tunnel.clone());
+        let accounts = Arc::new(Accounts::new(totals));
+        let recorder = Recorder::new(Arc::clone(&accounts), store.clone(), config.stats);
+        let mappings = Mappings::new(config.ports.clone(), config.targets.clone(), store, accounts, tunnel.clone());
         if let Some(port) = Port::new(api_address.port()) {
             mappings.own().add(port);
         }
@@ -94,7 +107,7 @@ impl Server {
         mappings.restore(rows).await;
         tracing::info!(api = %api_address, ports = %config.ports.range, "serving");
         let api = ApiServer::start(listener, config, mappings.clone());
-        Ok(Self { api, api_address, mappings, door })
+        Ok(Self { api, api_address, mappings, door, recorder: Recording::start(recorder) })
     }
 
     /// Where the API listens; the real port where the configuration named 0.
@@ -134,10 +147,34 @@ impl Server {
                 .await;
             door.queue.rest().await;
         }
+        self.recorder.finish().await;
         // What is still asked after that is answered by a closed connection.
         let _ = timeout(API_GRACE, api).await;
         tracing::info!(cut, "stopped");
         Summary { cut }
+    }
+}
+
+impl Recording {
+    fn start(mut recorder: Recorder) -> Self {
+        let (stop, mut stopping) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = recorder.run() => {}
+                // A sender that is gone means the same as `true`.
+                _ = stopping.wait_for(|stop| *stop) => {}
+            }
+            recorder
+        });
+        Self { stop, task }
+    }
+
+    /// Writes what has moved up to the end.
+    async fn finish(self) {
+        self.stop.send_replace(true);
+        if let Ok(mut recorder) = self.task.await {
+            recorder.record().await;
+        }
     }
 }
 
@@ -222,6 +259,7 @@ pub fn main_entry(from: Sources<'_>, wanted: Insistence, announce: impl FnOnce(&
     config.first_token = wanted.first_token;
     // Each visitor takes one; a system that gives no more serves fewer.
     raise_open_files();
+    logbook::hide(&config.api.key);
     start_logging(config.log);
     let failed =
         |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
@@ -321,11 +359,12 @@ fn start_logging(log: LogSettings) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+    let kept = tracing_subscriber::registry().with(level).with(logbook::Layer);
     // A program that already logs keeps its own way of doing so.
     let _ = match log.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => kept.with(lines.with_ansi(false)).try_init(),
+        LogFormat::Json => kept.with(lines.json()).try_init(),
     };
 }
 

@@ -17,7 +17,7 @@ const SECTIONS: [&str; 9] =
     ["port_range", "tunnel", "api", "database", "stats", "security", "security.port_range", "security.targets", "log"];
 
 /// Every key of a configuration.
-pub(super) const KEYS: [&str; 29] = [
+pub(super) const KEYS: [&str; 30] = [
     "port_range.from",
     "port_range.end",
     "port_range.listen",
@@ -38,6 +38,7 @@ pub(super) const KEYS: [&str; 29] = [
     "api.allowed_ips",
     "api.allowed_hosts",
     "api.rate_limit",
+    "api.metrics_public",
     "database.path",
     "stats.enabled",
     "stats.record_interval",

@@ -1,17 +1,23 @@
 //! The mappings on disk: one `SQLite` file, one thread that writes it, and a lock that keeps a second server out.
 //!
 //! WAL with `synchronous=FULL`: what was acknowledged survives a killed process and a lost machine. The table is the
-//! predecessor's with four columns more; its file is migrated in place after a copy was made.
+//! predecessor's with four columns more; its file is migrated in place after a copy was made. Each change and its row of
+//! the audit are one transaction. Readers have a connection of their own, so that they do not wait for writes.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
+use super::audit::{self, Action, AuditEntry, Author, CREATE_AUDIT};
+use super::history::{self, CREATE_HISTORY, Interval, Kept, Record};
 use crate::disk::create_once;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Port;
@@ -19,7 +25,7 @@ use crate::words::trust::TrustWords;
 use crate::words::tunnel::TunnelWords;
 
 /// The schema that this program writes, as `user_version`.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 /// Writes that may wait for the thread; the API's own limits keep far below it.
 const QUEUE: usize = 64;
@@ -71,55 +77,124 @@ pub(crate) enum StoreFault {
     Failed,
 }
 
+type Answer<T> = oneshot::Sender<Result<T, StoreFault>>;
+
 enum Write {
-    Insert(Box<NewMapping>, oneshot::Sender<Result<StoredMapping, StoreFault>>),
-    Remove(Port, oneshot::Sender<Result<bool, StoreFault>>),
+    Insert(Box<NewMapping>, Author, Answer<StoredMapping>),
+    Update(Box<StoredMapping>, Author, Value, Answer<bool>),
+    Remove(Port, Author, Answer<bool>),
+    Note(Author, Action, String, Answer<()>),
+    Record(Box<Record>, Answer<()>),
+}
+
+/// What a database held when it was opened.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    /// Every mapping, in the order of the ports.
+    pub(crate) mappings: Vec<StoredMapping>,
+    /// What each has carried so far.
+    pub(crate) totals: Kept,
 }
 
 /// The writer's end of the database. Clones share it; the thread, and the lock with it, ends with the last one.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     writes: mpsc::Sender<Write>,
+    reader: Arc<Mutex<Connection>>,
 }
 
 impl Store {
-    /// Opens or makes the database at `path`, and returns every row in the order of the ports.
+    /// Opens or makes the database at `path`, and returns what it holds.
     ///
     /// Another server on the same file is [`ErrorKind::Busy`]; a file that is damaged, unreadable or read-only is
     /// [`ErrorKind::Missing`]; one written by a later version is [`ErrorKind::Refused`].
-    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<StoredMapping>)> {
+    pub(crate) fn open(path: &Path) -> Result<(Self, Contents)> {
         let place = || TunnelWords::InDatabase { path: path.to_path_buf() };
         make_folder(path).map_err(|error| error.context(place()))?;
         let lock = lock(path).map_err(|error| error.context(place()))?;
         let mut connection = connect(path).map_err(|error| error.context(place()))?;
         migrate(&mut connection, path).map_err(|error| error.context(place()))?;
-        let rows = rows(&connection).map_err(|error| explain(&error, path).context(place()))?;
+        let read = || {
+            let contents = Contents { mappings: rows(&connection)?, totals: history::totals(&connection)? };
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let reader = Connection::open_with_flags(path, flags)?;
+            reader.busy_timeout(BUSY)?;
+            Ok((contents, reader))
+        };
+        let (contents, reader) = read().map_err(|error| explain(&error, path).context(place()))?;
         let (writes, mut queue) = mpsc::channel(QUEUE);
         thread::Builder::new()
             .name("mappings".to_owned())
             .spawn(move || {
                 let _lock = lock;
                 while let Some(write) = queue.blocking_recv() {
-                    perform(&connection, write);
+                    perform(&mut connection, write);
                 }
             })
             .map_err(|error| cannot_open(&error))?;
-        Ok((Self { writes }, rows))
+        Ok((Self { writes, reader: Arc::new(Mutex::new(reader)) }, contents))
     }
 
-    /// Stores a mapping; it is on disk when this returns. No deadline: the caller must learn the outcome to act on it.
-    pub(crate) async fn insert(&self, mapping: NewMapping) -> Result<StoredMapping, StoreFault> {
+    /// Hands a write to the thread and waits for its outcome. No deadline: the caller must learn it to act on it.
+    async fn write<T>(&self, write: impl FnOnce(Answer<T>) -> Write) -> Result<T, StoreFault> {
         let (answer, answered) = oneshot::channel();
-        let write = Write::Insert(Box::new(mapping), answer);
-        self.writes.send(write).await.map_err(|_| StoreFault::Failed)?;
+        self.writes.send(write(answer)).await.map_err(|_| StoreFault::Failed)?;
         answered.await.unwrap_or(Err(StoreFault::Failed))
+    }
+
+    /// Stores a mapping; it is on disk when this returns.
+    pub(crate) async fn insert(&self, mapping: NewMapping, author: Author) -> Result<StoredMapping, StoreFault> {
+        self.write(|answer| Write::Insert(Box::new(mapping), author, answer)).await
+    }
+
+    /// Replaces what the row with the id of `mapping` holds, and tells whether there was one; `changes` is what the
+    /// audit says. It is on disk when this returns.
+    pub(crate) async fn update(
+        &self,
+        mapping: StoredMapping,
+        author: Author,
+        changes: Value,
+    ) -> Result<bool, StoreFault> {
+        self.write(|answer| Write::Update(Box::new(mapping), author, changes, answer)).await
     }
 
     /// Deletes the mapping of `port` and tells whether there was one; it is gone from the disk when this returns.
-    pub(crate) async fn remove(&self, port: Port) -> Result<bool, StoreFault> {
-        let (answer, answered) = oneshot::channel();
-        self.writes.send(Write::Remove(port, answer)).await.map_err(|_| StoreFault::Failed)?;
-        answered.await.unwrap_or(Err(StoreFault::Failed))
+    pub(crate) async fn remove(&self, port: Port, author: Author) -> Result<bool, StoreFault> {
+        self.write(|answer| Write::Remove(port, author, answer)).await
+    }
+
+    /// Notes in the audit what changes nothing on disk.
+    pub(crate) async fn note(&self, author: Author, action: Action, subject: String) -> Result<(), StoreFault> {
+        self.write(|answer| Write::Note(author, action, subject, answer)).await
+    }
+
+    /// Writes a record of traffic.
+    pub(crate) async fn record(&self, record: Record) -> Result<(), StoreFault> {
+        self.write(|answer| Write::Record(Box::new(record), answer)).await
+    }
+
+    /// Returns the last changes, the newest first.
+    pub(crate) async fn audit(&self, limit: u32, before: Option<i64>) -> Result<Vec<AuditEntry>, StoreFault> {
+        self.read(move |connection| audit::entries(connection, limit, before)).await
+    }
+
+    /// Returns what moved in the last intervals, the newest first.
+    pub(crate) async fn history(
+        &self,
+        port: Option<u16>,
+        client: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<Interval>, StoreFault> {
+        self.read(move |connection| history::intervals(connection, port, client.as_deref(), limit)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let reader = Arc::clone(&self.reader);
+        let asked = spawn_blocking(move || question(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
+        asked.await.map_err(|_| StoreFault::Failed)?.map_err(|error| fault(&error))
     }
 }
 
@@ -262,10 +337,10 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
         connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map_err(explained)?;
         tracing::info!(copy = %copy.display(), from = version, "bringing the database up to date");
     }
-    upgrade(connection, old).map_err(explained)
+    upgrade(connection, version, old).map_err(explained)
 }
 
-fn upgrade(connection: &mut Connection, old: bool) -> rusqlite::Result<()> {
+fn upgrade(connection: &mut Connection, version: i64, old: bool) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     if old {
         let columns: Vec<String> = transaction
@@ -286,7 +361,11 @@ fn upgrade(connection: &mut Connection, old: bool) -> rusqlite::Result<()> {
     } else {
         transaction.execute_batch(CREATE)?;
     }
-    transaction.execute_batch(CREATE_TOKENS)?;
+    if version < 2 {
+        transaction.execute_batch(CREATE_TOKENS)?;
+    }
+    transaction.execute_batch(CREATE_AUDIT)?;
+    transaction.execute_batch(CREATE_HISTORY)?;
     transaction.execute_batch(&format!("PRAGMA user_version = {SCHEMA}"))?;
     transaction.commit()
 }
@@ -335,43 +414,97 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMapping> {
     })
 }
 
-fn perform(connection: &Connection, write: Write) {
-    // A receiver that is gone is a request that was given up; its write stands all the same.
+fn perform(connection: &mut Connection, write: Write) {
     match write {
-        Write::Insert(mapping, answer) => {
-            let _ = answer.send(insert(connection, *mapping).map_err(|error| fault(&error)));
+        Write::Insert(mapping, author, answer) => whole(connection, answer, |it| insert(it, *mapping, &author)),
+        Write::Update(mapping, author, changes, answer) => {
+            whole(connection, answer, |it| update(it, &mapping, &author, &changes));
         }
-        Write::Remove(port, answer) => {
-            let removed = connection.execute("DELETE FROM mappings WHERE source_port = ?1", [port.get()]);
-            let _ = answer.send(removed.map(|rows| rows > 0).map_err(|error| fault(&error)));
+        Write::Remove(port, author, answer) => whole(connection, answer, |it| remove(it, port, &author)),
+        Write::Note(author, action, subject, answer) => {
+            whole(connection, answer, |it| audit::note(it, &author, action, &subject, &Value::Null));
         }
+        Write::Record(record, answer) => whole(connection, answer, |it| history::write(it, &record)),
     }
 }
 
-fn insert(connection: &Connection, mapping: NewMapping) -> rusqlite::Result<StoredMapping> {
+/// Does everything or nothing, and answers when it is on disk.
+fn whole<T>(connection: &mut Connection, answer: Answer<T>, write: impl FnOnce(&Connection) -> rusqlite::Result<T>) {
+    let attempt = || {
+        let transaction = connection.transaction()?;
+        let outcome = write(&transaction)?;
+        transaction.commit()?;
+        Ok(outcome)
+    };
+    // A receiver that is gone is a request that was given up; its write stands all the same.
+    let _ = answer.send(attempt().map_err(|error| fault(&error)));
+}
+
+fn insert(connection: &Connection, mapping: NewMapping, author: &Author) -> rusqlite::Result<StoredMapping> {
     let sql = "INSERT INTO mappings (source_port, target_host, target_port, use_tunnel, bandwidth_limit, access_rule,
         access_ips, name, protocol, client, proxy_protocol, created_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))";
-    let limit = i64::try_from(mapping.bandwidth_limit).unwrap_or(i64::MAX);
-    connection.execute(
-        sql,
-        params![
-            mapping.source_port.get(),
-            mapping.target_host,
-            mapping.target_port.get(),
-            mapping.use_tunnel,
-            limit,
-            mapping.access_rule,
-            mapping.access_ips,
-            mapping.name,
-            mapping.protocol,
-            mapping.client,
-            mapping.proxy_protocol,
-        ],
-    )?;
+    connection.prepare_cached(sql)?.execute(params![
+        mapping.source_port.get(),
+        mapping.target_host,
+        mapping.target_port.get(),
+        mapping.use_tunnel,
+        limit(&mapping),
+        mapping.access_rule,
+        mapping.access_ips,
+        mapping.name,
+        mapping.protocol,
+        mapping.client,
+        mapping.proxy_protocol,
+    ])?;
     let id = connection.last_insert_rowid();
     let created_at = connection.query_row("SELECT created_at FROM mappings WHERE id = ?1", [id], |row| row.get(0))?;
+    let port = mapping.source_port.to_string();
+    audit::note(connection, author, Action::MappingCreated, &port, &described(&mapping))?;
     Ok(StoredMapping { id, created_at, mapping })
+}
+
+fn update(
+    connection: &Connection,
+    StoredMapping { id, mapping, .. }: &StoredMapping,
+    author: &Author,
+    changes: &Value,
+) -> rusqlite::Result<bool> {
+    let sql = "UPDATE mappings SET bandwidth_limit = ?2, access_rule = ?3, access_ips = ?4, name = ?5 WHERE id = ?1";
+    let values = params![id, limit(mapping), mapping.access_rule, mapping.access_ips, mapping.name];
+    let found = connection.prepare_cached(sql)?.execute(values)? > 0;
+    if found {
+        audit::note(connection, author, Action::MappingUpdated, &mapping.source_port.to_string(), changes)?;
+    }
+    Ok(found)
+}
+
+fn remove(connection: &Connection, port: Port, author: &Author) -> rusqlite::Result<bool> {
+    let found = connection.prepare_cached("DELETE FROM mappings WHERE source_port = ?1")?.execute([port.get()])? > 0;
+    if found {
+        audit::note(connection, author, Action::MappingRemoved, &port.to_string(), &Value::Null)?;
+    }
+    Ok(found)
+}
+
+fn limit(mapping: &NewMapping) -> i64 {
+    i64::try_from(mapping.bandwidth_limit).unwrap_or(i64::MAX)
+}
+
+/// What the audit says of a new mapping.
+fn described(mapping: &NewMapping) -> Value {
+    json!({
+        "name": mapping.name,
+        "protocol": mapping.protocol,
+        "client": mapping.client,
+        "target_host": mapping.target_host,
+        "target_port": mapping.target_port,
+        "use_tunnel": mapping.use_tunnel,
+        "proxy_protocol": mapping.proxy_protocol,
+        "bandwidth_limit": mapping.bandwidth_limit,
+        "access_rule": mapping.access_rule,
+        "access_ips": mapping.access_ips,
+    })
 }
 
 fn fault(error: &rusqlite::Error) -> StoreFault {
@@ -431,7 +564,7 @@ mod tests {
     }
 
     /// The lock goes with the thread, which ends a moment after the last `Store`.
-    fn reopen(path: &Path) -> (Store, Vec<StoredMapping>) {
+    fn reopen(path: &Path) -> (Store, Contents) {
         let give_up = std::time::Instant::now() + Duration::from_secs(5);
         loop {
             match Store::open(path) {
@@ -446,18 +579,22 @@ mod tests {
     fn what_is_stored_is_there_again_and_what_is_removed_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deep/er/mappings.db");
-        let (store, rows) = Store::open(&path).expect("a database");
-        assert!(rows.is_empty());
-        let first = block_on(store.insert(mapping(10022))).expect("stored");
-        block_on(store.insert(mapping(10080))).expect("stored");
-        assert_eq!(block_on(store.insert(mapping(10022))), Err(StoreFault::Exists));
-        assert_eq!(block_on(store.remove(port(10080))), Ok(true));
-        assert_eq!(block_on(store.remove(port(10080))), Ok(false));
+        let (store, contents) = Store::open(&path).expect("a database");
+        assert!(contents.mappings.is_empty());
+        let first = block_on(store.insert(mapping(10022), Author::local())).expect("stored");
+        block_on(store.insert(mapping(10080), Author::local())).expect("stored");
+        assert_eq!(block_on(store.insert(mapping(10022), Author::local())), Err(StoreFault::Exists));
+        assert_eq!(block_on(store.remove(port(10080), Author::local())), Ok(true));
+        assert_eq!(block_on(store.remove(port(10080), Author::local())), Ok(false));
         assert!(first.created_at.ends_with('Z'), "{}", first.created_at);
-        let second = Store::open(&path).err().expect("the database is in use");
+        let second = Store::open(&path).expect_err("the database is in use");
         assert_eq!(second.kind(), ErrorKind::Busy);
         drop(store);
-        assert_eq!(reopen(&path).1, [first]);
+        let (store, contents) = reopen(&path);
+        assert_eq!(contents.mappings, [first]);
+        let audit = block_on(store.audit(10, None)).expect("the audit");
+        let said: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.subject.as_str())).collect();
+        assert_eq!(said, [("mapping.remove", "10080"), ("mapping.create", "10080"), ("mapping.create", "10022")]);
     }
 
     #[test]
@@ -473,16 +610,16 @@ mod tests {
         )
         .expect("rows");
         drop(old);
-        let (store, rows) = Store::open(&path).expect("migrated");
+        let (store, Contents { mappings: rows, .. }) = Store::open(&path).expect("migrated");
         assert_eq!(rows.len(), 1, "the row of port 0 is left alone");
         assert_eq!((rows[0].mapping.target_host.as_str(), rows[0].mapping.target_port), ("10.0.0.5", port(22)));
         assert_eq!((rows[0].mapping.protocol.as_str(), rows[0].mapping.proxy_protocol.as_str()), ("tcp", ""));
-        let copy = Connection::open(folder.path().join("mappings.db.before-v2.0")).expect("a copy");
+        let copy = Connection::open(folder.path().join("mappings.db.before-v3.0")).expect("a copy");
         let kept: i64 = copy.query_row("SELECT count(target_ip) FROM mappings", [], |row| row.get(0)).expect("rows");
         assert_eq!(kept, 2);
-        block_on(store.insert(mapping(10080))).expect("stored beside the old ones");
+        block_on(store.insert(mapping(10080), Author::local())).expect("stored beside the old ones");
         drop(store);
-        assert_eq!(reopen(&path).1.len(), 2);
+        assert_eq!(reopen(&path).1.mappings.len(), 2);
     }
 
     #[test]
@@ -500,7 +637,7 @@ mod tests {
         let (store, _) = reopen(&path);
         open_beside(&path).expect("brought up to date").execute_batch("SELECT id FROM tokens").expect("a table");
         drop(store);
-        for name in ["mappings.db", "mappings.db.before-v2.0"] {
+        for name in ["mappings.db", "mappings.db.before-v3.0"] {
             let metadata = fs::metadata(folder.path().join(name)).expect("a file");
             assert!(!crate::host::open_to_others(&metadata), "{name}");
         }
@@ -512,12 +649,12 @@ mod tests {
         let path = folder.path().join("mappings.db");
         fs::write(&path, "this is no database, and it is long enough to have a header of a hundred bytes ".repeat(9))
             .expect("a file");
-        let error = Store::open(&path).err().expect("damaged");
+        let error = Store::open(&path).expect_err("damaged");
         assert_eq!(error.kind(), ErrorKind::Missing);
         assert!(error.way_out().is_some());
         fs::remove_file(&path).expect("gone");
         Connection::open(&path).and_then(|newer| newer.execute_batch("PRAGMA user_version = 99")).expect("newer");
-        assert_eq!(Store::open(&path).err().expect("newer").kind(), ErrorKind::Refused);
-        assert_eq!(Store::open(folder.path()).err().expect("a folder").kind(), ErrorKind::Missing);
+        assert_eq!(Store::open(&path).expect_err("newer").kind(), ErrorKind::Refused);
+        assert_eq!(Store::open(folder.path()).expect_err("a folder").kind(), ErrorKind::Missing);
     }
 }

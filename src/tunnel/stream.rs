@@ -171,7 +171,7 @@ impl Stream {
     pub(crate) fn deliver(&self, bytes: &[u8]) -> usize {
         let mut pending = self.pending.borrow_mut();
         let mut taken = 0;
-        if pending.is_empty() && self.terms.throttles.is_none() {
+        if pending.is_empty() && !self.terms.is_limited() {
             match self.socket.borrow().as_ref().map(|socket| socket.try_write(bytes)) {
                 Some(Ok(written)) => taken = written,
                 Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {

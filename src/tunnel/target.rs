@@ -17,11 +17,12 @@ use super::dial::{DialFailure, connect_datagrams, dial};
 use super::exposure::Exposures;
 use super::ferry;
 use super::forward::Pace;
+use super::ledger::Traffic;
 use super::link::{Link, Role};
 use super::policy::{Denial, Host};
 use super::proto::{Kind, Open, Reason, StreamId};
 use super::proxy_header::header;
-use super::relay::{Far, Patience, Terms, Traffic, Up};
+use super::relay::{Far, Patience, Terms, Up};
 use super::stream::Stream;
 use crate::model::Port;
 

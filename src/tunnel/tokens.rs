@@ -14,6 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use tokio::sync::watch;
 
+use super::audit::{self, Action, Author};
 use super::handshake::TokenRow;
 use super::store::{explain, open_beside};
 use super::token::{Token, TokenId, Verifier};
@@ -63,13 +64,18 @@ pub(crate) struct TokenRecord {
     pub(crate) last_seen_at: Option<String>,
 }
 
-/// The tokens in the database file.
-pub(crate) struct TokenFile(Connection);
+/// The tokens in the database file, and who changes them.
+pub(crate) struct TokenFile(Connection, Author);
 
 impl TokenFile {
     /// Opens the database, beside a server that may be running on it.
     pub(crate) fn open(database: &Path) -> Result<Self> {
-        open_beside(database).map(Self)
+        open_beside(database).map(|connection| Self(connection, Author::local()))
+    }
+
+    /// Says who makes the changes, for the audit; without this it is whoever may write the server's files.
+    pub(crate) fn by(self, author: Author) -> Self {
+        Self(self.0, author)
     }
 
     /// Keeps what recognises `token`; a name that a token has is [`ErrorKind::Refused`].
@@ -88,8 +94,15 @@ impl TokenFile {
         let id = token.id().to_string();
         let values = named_params! { ":id": id, ":name": name, ":stored_key": stored_key, ":server_key": server_key,
         ":ports": ports.join(",") };
-        match self.0.execute(sql, values) {
-            Ok(_) => {}
+        let made = || {
+            let transaction = self.0.unchecked_transaction()?;
+            transaction.execute(sql, values)?;
+            let detail = serde_json::json!({ "id": id, "ports": ports });
+            audit::note(&transaction, &self.1, Action::TokenCreated, name, &detail)?;
+            transaction.commit()
+        };
+        match made() {
+            Ok(()) => {}
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 let name = name.to_owned();
                 return Err(Error::new(ErrorKind::Refused, TrustWords::TokenNameTaken { name: name.clone() })
@@ -128,7 +141,16 @@ impl TokenFile {
     pub(crate) fn revoke(&self, id: &str) -> Result<TokenRecord> {
         let sql = "UPDATE tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), stored_key = x'',
             server_key = x'' WHERE id = ?1 AND revoked_at IS NULL";
-        self.0.execute(sql, [id]).map_err(|error| self.explain(&error))?;
+        let name = self.find(id)?.name;
+        let revoked = || {
+            let transaction = self.0.unchecked_transaction()?;
+            if transaction.execute(sql, [id])? > 0 {
+                let detail = serde_json::json!({ "id": id });
+                audit::note(&transaction, &self.1, Action::TokenRevoked, &name, &detail)?;
+            }
+            transaction.commit()
+        };
+        revoked().map_err(|error: rusqlite::Error| self.explain(&error))?;
         self.find(id)
     }
 
@@ -321,6 +343,13 @@ mod tests {
         let again = file.insert(&second, "home", &[]).expect("the name is free again");
         assert_eq!(file.find("home").expect("the one that is accepted"), again);
         assert_eq!(file.list().expect("both"), [revoked, again]);
+        let audit = audit::entries(&file.0, 10, None).expect("the audit");
+        let said: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.who.as_str())).collect();
+        assert_eq!(
+            said,
+            [("token.create", "local"), ("token.revoke", "local"), ("token.create", "local")],
+            "each once"
+        );
     }
 
     #[tokio::test]

@@ -15,9 +15,9 @@ use tokio::task::spawn_local;
 
 use super::ferry;
 use super::forward::{Forwarder, Pace, Phase, VISITORS_MAX, accept, reached};
-use super::policy::Access;
 use super::proto::{Kind, Open, OpenFault, Proxy};
-use super::relay::{Terms, Up, reset};
+use super::relay::{Up, reset};
+use super::rules::Rules;
 use super::stream::{Ending, Stream};
 use super::yard::{Yard, YardQueue};
 use crate::host::prepare_accepted;
@@ -32,8 +32,7 @@ pub(crate) struct Entry {
     pub(crate) host: String,
     pub(crate) target_port: Port,
     pub(crate) proxy: Proxy,
-    pub(crate) access: Access,
-    pub(crate) terms: Arc<Terms>,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) accepts: Arc<Pace>,
     /// Visitors who were refused, or whose stream could not be opened.
     pub(crate) trouble: Pace,
@@ -100,7 +99,7 @@ fn open(
     visitor: TcpStream,
     peer: SocketAddr,
 ) -> Result<(), &'static str> {
-    if !entry.access.admits(peer.ip()) {
+    if !entry.rules.admits(peer.ip()) {
         reset(visitor);
         return Err("access list");
     }
@@ -108,7 +107,7 @@ fn open(
         reset(visitor);
         return Err("too many visitors");
     }
-    let Some(link) = yard.server_of(&entry.client, entry.port) else {
+    let Some((client, link)) = yard.server_of(&entry.client, entry.port) else {
         reset(visitor);
         return Err("no client is connected");
     };
@@ -121,7 +120,8 @@ fn open(
         visitor: Some(peer),
         public: visitor.local_addr().ok().filter(|_| entry.proxy != Proxy::Off),
     };
-    let stream = link.open(&open, visitor, Arc::clone(&entry.terms)).map_err(|fault| match fault {
+    let terms = Arc::new(entry.rules.terms(peer, &client));
+    let stream = link.open(&open, visitor, terms).map_err(|fault| match fault {
         OpenFault::NotInVersion1 => "version 1 has no PROXY header",
         _ => "the client's session takes no more streams",
     })?;

@@ -37,13 +37,15 @@ impl Yard {
         self.links.borrow().get(name).map(|(_, link)| Rc::clone(link))
     }
 
-    /// Returns the session that serves the mapping of `port` which names `client`, as [`Sessions::server_of`] does.
+    /// Returns the session that serves the mapping of `port` which names `client`, as [`Sessions::server_of`] does, with
+    /// the name of its client.
     ///
     /// [`Sessions::server_of`]: super::sessions::Sessions::server_of
-    pub(crate) fn server_of(&self, client: &str, port: Port) -> Option<Rc<Link>> {
+    pub(crate) fn server_of(&self, client: &str, port: Port) -> Option<(String, Rc<Link>)> {
         let links = self.links.borrow();
         let name = usual_client(client, links.keys().map(String::as_str))?;
-        links.get(name).filter(|(running, _)| running.may_serve(port)).map(|(_, link)| Rc::clone(link))
+        let served = links.get(name).filter(|(running, _)| running.may_serve(port));
+        served.map(|(_, link)| (name.to_owned(), Rc::clone(link)))
     }
 
     /// Enters the session of a client and returns the one whose place it takes.

@@ -1,6 +1,6 @@
 //! Words of the room `tunnel`: its configuration, its database and the answers of its API.
 
-use super::catalogue;
+use super::{Message, catalogue};
 
 catalogue! {
     /// Messages of the tunnel server.
@@ -49,11 +49,26 @@ catalogue! {
         ForeignAnswer { address: String } => "what answers at {address} is not a tunnel server", "在 {address} 响应的不是隧道服务器";
 
         MappingCreated { port: crate::model::Port } => "mapping of port {port} created", "端口映射创建成功：{port}";
+        MappingUpdated { port: crate::model::Port } => "mapping of port {port} updated", "映射更新成功：{port}";
+        MappingReloaded { port: crate::model::Port } => "mapping of port {port} reloaded", "映射已重新加载：{port}";
         MappingRemoved { port: crate::model::Port } => "mapping of port {port} removed", "端口映射已删除：{port}";
         ClientsListed => "clients listed", "已列出客户端";
+        TrafficListed => "traffic listed", "已列出流量";
+        HistoryListed => "history listed", "已列出历史记录";
+        ConnectionsListed => "connections listed", "已列出连接";
+        AuditListed => "changes listed", "已列出变更记录";
+        LogsListed => "log lines listed", "已列出日志";
+        TokensListed => "tokens listed", "已列出令牌";
+        TokenMade { name: String } => "token {name} created; it is shown this once", "令牌 {name} 已创建，仅显示这一次";
+        TokenTakenBack { name: String } => "token {name} revoked", "令牌 {name} 已吊销";
         MappingsListed => "mappings listed", "已列出端口映射";
 
         InvalidField { field: &'static str, wanted: Wanting } => "`{field}` must be {wanted}", "`{field}` 无效，应为：{wanted}";
+        UnknownField { field: String } => "unknown field `{field}`", "未知字段 `{field}`";
+        FieldTwice { field: String } => "duplicate field `{field}`", "字段 `{field}` 重复";
+        Because { reason: Box<Message> } => "{reason}", "{reason}";
+        Reloading => "its listener is being opened", "正在打开监听端口";
+        StatsDisabled => "this server records no traffic; stats.enabled turns it on", "此服务器未记录流量；可用 stats.enabled 开启";
         BadJson { detail: String } => "the body cannot be understood: {detail}", "无法理解请求内容：{detail}";
         NotAnObject => "the body must be a JSON object", "请求内容必须是 JSON 对象";
         UdpUnsupported => "a direct mapping forwards TCP alone; UDP goes through the tunnel, with `use_tunnel`: true", "直接映射只能转发 TCP；UDP 须经由隧道，请设 `use_tunnel` 为 true";
@@ -133,6 +148,8 @@ catalogue! {
         ProxyOfUdp => "v2 or empty, since version 1 knows no UDP", "v2 或留空，因为第 1 版不支持 UDP";
         NoProxy => "left out, since the mapping does not go through the tunnel", "省略，因为该映射不经由隧道";
         Text => "a string", "字符串";
+        Ranges => "a list of ports or ranges such as [\"10000-10009\"]", "端口或端口范围的列表，例如 [\"10000-10009\"]";
+        CountOf { most: u32 } => "a whole number, 1 to {most}", "1 到 {most} 的整数";
         ShortName => "at most 64 printable characters", "不超过 64 个可打印字符";
         Rule => "disabled, whitelist or blacklist", "disabled、whitelist 或 blacklist";
         Networks => "a list of at most 256 networks such as [\"10.0.0.0/8\"], not empty for a rule", "不超过 256 个网段的列表，例如 [\"10.0.0.0/8\"]；设有规则时不能为空";

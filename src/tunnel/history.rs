@@ -1,0 +1,195 @@
+//! Traffic on disk: totals that go on after a restart, and what moved in each interval.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+
+use super::ledger::{ClientName, Totals};
+
+/// Tables of totals by mapping (0 for mappings that are gone) and client, of intervals, and of what moved in them.
+/// Times are seconds since 1970.
+pub(super) const CREATE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS traffic_totals (
+    mapping INTEGER NOT NULL,
+    client TEXT NOT NULL,
+    up_bytes INTEGER NOT NULL,
+    down_bytes INTEGER NOT NULL,
+    connections INTEGER NOT NULL,
+    PRIMARY KEY (mapping, client)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS traffic_intervals (
+    recorded_at INTEGER PRIMARY KEY,
+    seconds INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS traffic_moved (
+    recorded_at INTEGER NOT NULL,
+    port INTEGER NOT NULL,
+    client TEXT NOT NULL,
+    up_bytes INTEGER NOT NULL,
+    down_bytes INTEGER NOT NULL,
+    connections INTEGER NOT NULL,
+    PRIMARY KEY (recorded_at, port, client)
+) WITHOUT ROWID";
+
+/// The id under which the totals of mappings that are gone are kept.
+pub(crate) const GONE: i64 = 0;
+
+/// Totals by the id of their mapping and by client.
+pub(crate) type Kept = BTreeMap<i64, BTreeMap<ClientName, Totals>>;
+
+/// What happened since the last record.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Record {
+    /// When it ends, in seconds since 1970.
+    pub(crate) at: i64,
+    /// How long it is.
+    pub(crate) seconds: i64,
+    /// What moved, by public port and client.
+    pub(crate) moved: BTreeMap<(u16, ClientName), Totals>,
+    /// Totals that changed.
+    pub(crate) totals: Vec<(i64, ClientName, Totals)>,
+    /// Mappings that are gone, and whose totals went into [`GONE`].
+    pub(crate) folded: Vec<i64>,
+    /// Intervals that ended before this are deleted.
+    pub(crate) keep_since: i64,
+}
+
+/// What moved in one interval, as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Interval {
+    /// Its end: UTC, RFC 3339.
+    pub(crate) recorded_at: String,
+    /// Its length.
+    pub(crate) seconds: i64,
+    /// The port that was asked for; 0 for all.
+    pub(crate) port: u16,
+    /// Bytes from visitors to targets.
+    pub(crate) bytes_sent: i64,
+    /// Bytes from targets to visitors.
+    pub(crate) bytes_received: i64,
+    /// Visitors that came.
+    pub(crate) connections: i64,
+}
+
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Writes a record; the caller's transaction makes it whole. Writing it twice changes nothing about the totals.
+pub(super) fn write(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO traffic_intervals VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seconds = seconds + excluded.seconds";
+    connection.prepare_cached(sql)?.execute([record.at, record.seconds])?;
+    let sql = "INSERT INTO traffic_moved VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
+        up_bytes = up_bytes + excluded.up_bytes, down_bytes = down_bytes + excluded.down_bytes,
+        connections = connections + excluded.connections";
+    let mut insert = connection.prepare_cached(sql)?;
+    for ((port, client), Totals { up_bytes, down_bytes, connections }) in &record.moved {
+        let numbers = [*up_bytes, *down_bytes, *connections].map(stored);
+        insert.execute(params![record.at, port, &**client, numbers[0], numbers[1], numbers[2]])?;
+    }
+    let sql = "INSERT INTO traffic_totals VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+        up_bytes = excluded.up_bytes, down_bytes = excluded.down_bytes, connections = excluded.connections";
+    let mut insert = connection.prepare_cached(sql)?;
+    for (mapping, client, Totals { up_bytes, down_bytes, connections }) in &record.totals {
+        let numbers = [*up_bytes, *down_bytes, *connections].map(stored);
+        insert.execute(params![mapping, &**client, numbers[0], numbers[1], numbers[2]])?;
+    }
+    for mapping in &record.folded {
+        connection.prepare_cached("DELETE FROM traffic_totals WHERE mapping = ?1")?.execute([mapping])?;
+    }
+    for table in ["traffic_moved", "traffic_intervals"] {
+        let sql = format!("DELETE FROM {table} WHERE recorded_at < ?1");
+        connection.prepare_cached(&sql)?.execute([record.keep_since])?;
+    }
+    Ok(())
+}
+
+/// Reads the totals.
+pub(super) fn totals(connection: &Connection) -> rusqlite::Result<Kept> {
+    let mut statement =
+        connection.prepare("SELECT mapping, client, up_bytes, down_bytes, connections FROM traffic_totals")?;
+    let mut found = statement.query([])?;
+    let mut kept = Kept::new();
+    while let Some(row) = found.next()? {
+        let client: String = row.get(1)?;
+        let number = |column: usize| row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or_default());
+        let totals = Totals { up_bytes: number(2)?, down_bytes: number(3)?, connections: number(4)? };
+        kept.entry(row.get(0)?).or_default().insert(client.into(), totals);
+    }
+    Ok(kept)
+}
+
+/// Returns what moved in the last intervals, the newest first, `limit` at most: on one port or on all, through one
+/// client or through all.
+pub(super) fn intervals(
+    connection: &Connection,
+    port: Option<u16>,
+    client: Option<&str>,
+    limit: u32,
+) -> rusqlite::Result<Vec<Interval>> {
+    let sql = "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', last.recorded_at, 'unixepoch'), last.seconds,
+            ifnull(sum(up_bytes), 0), ifnull(sum(down_bytes), 0), ifnull(sum(connections), 0)
+        FROM (SELECT recorded_at, seconds FROM traffic_intervals ORDER BY recorded_at DESC LIMIT ?1) last
+        LEFT JOIN traffic_moved moved ON moved.recorded_at = last.recorded_at
+            AND (?2 IS NULL OR moved.port = ?2) AND (?3 IS NULL OR moved.client = ?3)
+        GROUP BY last.recorded_at ORDER BY last.recorded_at DESC";
+    let interval = |row: &Row<'_>| {
+        Ok(Interval {
+            recorded_at: row.get(0)?,
+            seconds: row.get(1)?,
+            port: port.unwrap_or_default(),
+            bytes_sent: row.get(2)?,
+            bytes_received: row.get(3)?,
+            connections: row.get(4)?,
+        })
+    };
+    connection.prepare_cached(sql)?.query_map(params![limit, port, client], interval)?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(up_bytes: u64, down_bytes: u64, connections: u64) -> Totals {
+        Totals { up_bytes, down_bytes, connections }
+    }
+
+    #[test]
+    fn intervals_are_summed_by_port_and_client_and_forgotten_in_time() {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(CREATE_HISTORY).expect("tables");
+        let home = ClientName::from("home");
+        let record = |at, keep_since, moved_bytes: &[(u16, u64)]| Record {
+            at,
+            seconds: 60,
+            moved: moved_bytes.iter().map(|(port, up)| ((*port, home.clone()), moved(*up, 1, 1))).collect(),
+            totals: vec![(7, home.clone(), moved(10, 2, 2)), (GONE, home.clone(), moved(1, 1, 1))],
+            folded: vec![8],
+            keep_since,
+        };
+        for record in [record(60, 0, &[(10022, 5)]), record(120, 0, &[]), record(180, 100, &[(10022, 3), (10080, 4)])] {
+            write(&connection, &record).expect("written");
+        }
+        let sums = |port, client| {
+            let rows = intervals(&connection, port, client, 10).expect("rows");
+            rows.iter().map(|row| (row.bytes_sent, row.connections)).collect::<Vec<_>>()
+        };
+        assert_eq!(sums(None, None), [(7, 2), (0, 0)], "the first interval is too old");
+        assert_eq!(sums(Some(10022), None), [(3, 1), (0, 0)]);
+        assert_eq!(sums(None, Some("office")), [(0, 0), (0, 0)]);
+        let newest = intervals(&connection, Some(10080), Some("home"), 1).expect("rows");
+        let expected = Interval {
+            recorded_at: "1970-01-01T00:03:00Z".to_owned(),
+            seconds: 60,
+            port: 10080,
+            bytes_sent: 4,
+            bytes_received: 1,
+            connections: 1,
+        };
+        assert_eq!(newest, [expected]);
+        let kept = totals(&connection).expect("totals");
+        assert_eq!(kept.keys().copied().collect::<Vec<_>>(), [GONE, 7]);
+        assert_eq!(kept.get(&7).and_then(|clients| clients.get("home")), Some(&moved(10, 2, 2)));
+    }
+}
