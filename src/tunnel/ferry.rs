@@ -198,6 +198,10 @@ async fn linger(mut socket: TcpStream) {
 pub(crate) async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, asks: bool, up: Up) -> Ending {
     let (mut ending, left) = Ferry::new(Rc::clone(link), Rc::clone(stream), asks).carry().await;
     let (socket, carrier) = (stream.socket.take(), stream.carrier.take());
+    if let (Some(carrier), true) = (&carrier, ending != Ending::Lifted) {
+        // The peer may have moved to it already, where an orderly end would look like that of the stream.
+        carrier.wire.reset();
+    }
     match (ending, socket, carrier) {
         (Ending::Lifted, Some(socket), Some(carrier)) => {
             let cut = async {
@@ -217,4 +221,60 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, asks: bool, up: 
     }
     link.forget(stream.id);
     ending
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::tunnel::ledger::Traffic;
+    use crate::tunnel::link::Role;
+    use crate::tunnel::proto::{Limits, Open, Session, Side, StreamId};
+    use crate::tunnel::relay::{Far, Patience, Terms};
+
+    struct Nobody;
+
+    impl Role for Nobody {
+        fn open(&self, _: &Rc<Link>, _: StreamId, _: Open) {}
+
+        fn lift(&self, _: &Rc<Link>, _: StreamId) {}
+
+        fn heard(&self) {}
+
+        fn counted(&self, _: usize) {}
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let connecting = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (near, far) = tokio::join!(connecting, listener.accept());
+        (near.expect("connected"), far.expect("accepted").0)
+    }
+
+    /// The peer has moved to the data connection by then, and takes its end for that of the stream.
+    #[tokio::test]
+    async fn a_session_that_is_lost_in_the_middle_of_a_move_resets_both_connections() {
+        let session = Session::new(Side::Client, Limits::OURS, Limits::OURS, std::time::Instant::now());
+        let link = Link::new(session, Box::new(Nobody));
+        let traffic = Traffic::default();
+        let terms = Arc::new(Terms { patience: Patience::DEFAULT, throttles: None, traffic });
+        let stream = link.enter(StreamId::new(1), terms);
+        let ((mut target, socket), (mut peer, carrier)) = (pair().await, pair().await);
+        stream.socket.replace(Some(socket));
+        stream.awaited.set(true);
+        link.bring(stream.id, Far::from(carrier));
+        stream.stop(Ending::LinkLost);
+        assert_eq!(serve(&link, &stream, false, Up::Near).await, Ending::LinkLost);
+        for connection in [&mut target, &mut peer] {
+            let error = connection.read(&mut [0]).await.expect_err("no orderly end");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        let (mut late, carrier) = pair().await;
+        link.bring(StreamId::new(1), Far::from(carrier));
+        assert!(late.read(&mut [0]).await.is_err(), "one that nobody awaits");
+    }
 }

@@ -249,6 +249,8 @@ impl Link {
         {
             stream.carrier.replace(Some(carrier));
             stream.wake();
+        } else {
+            carrier.wire.reset();
         }
     }
 
