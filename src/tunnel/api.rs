@@ -16,6 +16,7 @@ use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
 use super::config::ServerConfig;
+use super::dashboard;
 use super::forward::{Pace, accept};
 use super::guard::{Guard, network_of};
 use super::mappings::Mappings;
@@ -118,6 +120,9 @@ fn routes(api: &Arc<Api>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(api), check_scraper));
     behind(Door::Open)
+        .route("/", get(dashboard::page))
+        .route("/dashboard/{name}", get(dashboard::file))
+        .route("/dashboard/words/{name}", get(dashboard::words))
         .method_not_allowed_fallback(wrong_method)
         .merge(guarded)
         .merge(scraped)

@@ -120,20 +120,32 @@ pub(super) fn totals(connection: &Connection) -> rusqlite::Result<Kept> {
     Ok(kept)
 }
 
-/// Returns what moved in the last intervals, the newest first, `limit` at most: on one port or on all, through one
-/// client or through all.
-pub(super) fn intervals(
-    connection: &Connection,
-    port: Option<u16>,
-    client: Option<&str>,
-    limit: u32,
-) -> rusqlite::Result<Vec<Interval>> {
-    let sql = "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', last.recorded_at, 'unixepoch'), last.seconds,
-            ifnull(sum(up_bytes), 0), ifnull(sum(down_bytes), 0), ifnull(sum(connections), 0)
-        FROM (SELECT recorded_at, seconds FROM traffic_intervals ORDER BY recorded_at DESC LIMIT ?1) last
-        LEFT JOIN traffic_moved moved ON moved.recorded_at = last.recorded_at
-            AND (?2 IS NULL OR moved.port = ?2) AND (?3 IS NULL OR moved.client = ?3)
-        GROUP BY last.recorded_at ORDER BY last.recorded_at DESC";
+/// Which intervals are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct HistoryWish {
+    /// One public port; all without it.
+    pub(crate) port: Option<u16>,
+    /// One client; all without it.
+    pub(crate) client: Option<String>,
+    /// The most intervals.
+    pub(crate) limit: u32,
+    /// Intervals that end within the same so many seconds are one; 1 leaves each as it was recorded.
+    pub(crate) step: u32,
+}
+
+/// Returns what moved in the last intervals, the newest first.
+pub(super) fn intervals(connection: &Connection, wish: &HistoryWish) -> rusqlite::Result<Vec<Interval>> {
+    let HistoryWish { port, client, limit, step } = wish;
+    let sql = "WITH last AS (
+            SELECT (recorded_at - 1) / ?4 AS slot, max(recorded_at) AS ended, sum(seconds) AS seconds
+            FROM traffic_intervals GROUP BY slot ORDER BY slot DESC LIMIT ?1
+        ), moved AS (
+            SELECT (recorded_at - 1) / ?4 AS slot, sum(up_bytes) AS up, sum(down_bytes) AS down, sum(connections) AS came
+            FROM traffic_moved WHERE recorded_at > (SELECT min(slot) FROM last) * ?4
+                AND (?2 IS NULL OR port = ?2) AND (?3 IS NULL OR client = ?3) GROUP BY slot
+        )
+        SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ended, 'unixepoch'), seconds, ifnull(up, 0), ifnull(down, 0), ifnull(came, 0)
+        FROM last LEFT JOIN moved USING (slot) ORDER BY slot DESC";
     let interval = |row: &Row<'_>| {
         Ok(Interval {
             recorded_at: row.get(0)?,
@@ -144,7 +156,7 @@ pub(super) fn intervals(
             connections: row.get(4)?,
         })
     };
-    connection.prepare_cached(sql)?.query_map(params![limit, port, client], interval)?.collect()
+    connection.prepare_cached(sql)?.query_map(params![limit, port, client, step], interval)?.collect()
 }
 
 #[cfg(test)]
@@ -171,14 +183,17 @@ mod tests {
         for record in [record(60, 0, &[(10022, 5)]), record(120, 0, &[]), record(180, 100, &[(10022, 3), (10080, 4)])] {
             write(&connection, &record).expect("written");
         }
+        let wish =
+            |port, client: Option<&str>| HistoryWish { port, client: client.map(str::to_owned), limit: 10, step: 1 };
         let sums = |port, client| {
-            let rows = intervals(&connection, port, client, 10).expect("rows");
+            let rows = intervals(&connection, &wish(port, client)).expect("rows");
             rows.iter().map(|row| (row.bytes_sent, row.connections)).collect::<Vec<_>>()
         };
         assert_eq!(sums(None, None), [(7, 2), (0, 0)], "the first interval is too old");
         assert_eq!(sums(Some(10022), None), [(3, 1), (0, 0)]);
         assert_eq!(sums(None, Some("office")), [(0, 0), (0, 0)]);
-        let newest = intervals(&connection, Some(10080), Some("home"), 1).expect("rows");
+        let newest =
+            intervals(&connection, &HistoryWish { limit: 1, ..wish(Some(10080), Some("home")) }).expect("rows");
         let expected = Interval {
             recorded_at: "1970-01-01T00:03:00Z".to_owned(),
             seconds: 60,
@@ -188,6 +203,12 @@ mod tests {
             connections: 1,
         };
         assert_eq!(newest, [expected]);
+        let together = intervals(&connection, &HistoryWish { step: 120, ..wish(None, None) }).expect("rows");
+        let shape = |row: &Interval| (row.recorded_at.clone(), row.seconds, row.bytes_sent);
+        let expected = [("1970-01-01T00:03:00Z".to_owned(), 60, 7), ("1970-01-01T00:02:00Z".to_owned(), 60, 0)];
+        assert_eq!(together.iter().map(shape).collect::<Vec<_>>(), expected, "120 ends one, 180 lies in the next");
+        let hour = intervals(&connection, &HistoryWish { step: 3600, ..wish(None, None) }).expect("rows");
+        assert_eq!(hour.iter().map(shape).collect::<Vec<_>>(), [("1970-01-01T00:03:00Z".to_owned(), 120, 7)]);
         let kept = totals(&connection).expect("totals");
         assert_eq!(kept.keys().copied().collect::<Vec<_>>(), [GONE, 7]);
         assert_eq!(kept.get(&7).and_then(|clients| clients.get("home")), Some(&moved(10, 2, 2)));

@@ -10,6 +10,7 @@ mod audit;
 pub mod client;
 pub mod config;
 mod control;
+mod dashboard;
 mod datagrams;
 mod dial;
 pub(crate) mod entry;

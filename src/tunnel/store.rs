@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use super::audit::{self, Action, AuditEntry, Author, CREATE_AUDIT};
-use super::history::{self, CREATE_HISTORY, Interval, Kept, Record};
+use super::history::{self, CREATE_HISTORY, HistoryWish, Interval, Kept, Record};
 use crate::disk::create_once;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Port;
@@ -179,13 +179,8 @@ impl Store {
     }
 
     /// Returns what moved in the last intervals, the newest first.
-    pub(crate) async fn history(
-        &self,
-        port: Option<u16>,
-        client: Option<String>,
-        limit: u32,
-    ) -> Result<Vec<Interval>, StoreFault> {
-        self.read(move |connection| history::intervals(connection, port, client.as_deref(), limit)).await
+    pub(crate) async fn history(&self, wish: HistoryWish) -> Result<Vec<Interval>, StoreFault> {
+        self.read(move |connection| history::intervals(connection, &wish)).await
     }
 
     async fn read<T: Send + 'static>(

@@ -8,6 +8,7 @@ mod macros;
 
 pub mod bench;
 pub mod cli;
+pub mod dashboard;
 pub mod deploy;
 pub mod disk;
 pub mod docker;

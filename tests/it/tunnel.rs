@@ -29,6 +29,7 @@ macro_rules! over_both_links {
 
 mod abuse;
 mod access;
+mod dashboard;
 mod datagrams;
 mod exhaustion;
 mod integrity;

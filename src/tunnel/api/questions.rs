@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Api, grant, json_response, language, refuse};
 use crate::model::Port;
+use crate::tunnel::history::HistoryWish;
 use crate::tunnel::ledger::{ClientName, Totals, VisitView};
 use crate::tunnel::logbook;
 use crate::tunnel::mappings::Counted;
@@ -20,6 +21,9 @@ use crate::words::tunnel::{TunnelWords, Wanting};
 
 /// Intervals, log lines and rows of the audit that are answered without `limit`, and the most that are.
 const ROWS: (u32, u32) = (100, 1000);
+
+/// The most seconds of history that are put together: a day.
+const STEP_MAX: u32 = 86_400;
 
 /// Connections that are answered without `limit`, and the most that are.
 const CONNECTIONS: (u32, u32) = (1000, 10_000);
@@ -114,6 +118,13 @@ impl Query {
             return Err(Refusal::field("limit", Wanting::CountOf { most }));
         }
         Ok(u32::try_from(number).unwrap_or(most).min(most))
+    }
+
+    /// Seconds that are put together; 1 for none.
+    fn step(&self) -> Result<u32, Refusal> {
+        let wrong = || Refusal::field("step", Wanting::CountOf { most: STEP_MAX });
+        let step = self.get("step").map_or(Ok(1), str::parse).map_err(|_| wrong())?;
+        if (1..=STEP_MAX).contains(&step) { Ok(step) } else { Err(wrong()) }
     }
 
     /// A port; 0 and -1 stand for all, as they do for the predecessor.
@@ -215,15 +226,15 @@ pub(super) async fn traffic(State(api): State<Arc<Api>>, request: Request) -> Re
 
 pub(super) async fn history(State(api): State<Arc<Api>>, request: Request) -> Response {
     let lang = language(request.headers());
-    let query = Query::read(&request, &["port", "limit", "client"]);
+    let query = Query::read(&request, &["port", "limit", "client", "step"]);
     let outcome = async {
         let query = query?;
-        let (port, limit) = (query.port()?, query.limit(ROWS)?);
+        let (port, limit, step) = (query.port()?, query.limit(ROWS)?, query.step()?);
         if !api.config.stats.enabled {
             return Err(Refusal::new(503, "stats_disabled", TunnelWords::StatsDisabled));
         }
         let client = query.get("client").map(str::to_owned);
-        api.mappings.store().history(port, client, limit).await.map_err(Refusal::storage)
+        api.mappings.store().history(HistoryWish { port, client, limit, step }).await.map_err(Refusal::storage)
     };
     match outcome.await {
         Ok(intervals) => grant(lang, &TunnelWords::HistoryListed, &intervals),

@@ -261,6 +261,7 @@ const HISTORY_QUERY: &[Field] = &[
     field("port", Kind::Whole, "One public port; all without it"),
     field("client", Kind::Text, "One client; all without it"),
     field("limit", Kind::Whole, "How many intervals: 100, at most 1000"),
+    field("step", Kind::Whole, "Seconds whose intervals are put together, at most 86400; each by itself without it"),
 ];
 
 const INTERVAL: Shape = Shape(&[

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::toxic::Proxy;
 use crate::support::{Answer, PORTWRIGHT, free_block};
 
-const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
+pub(super) const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
 
 /// The longest that something may take that has no limit of its own.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
