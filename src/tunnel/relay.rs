@@ -349,9 +349,15 @@ impl<'a> Pair<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let outbound = self.outbound.poll(cx, &mut self.near, &mut self.far);
+        if matches!(outbound, Poll::Ready(Err(_))) {
+            // Not one look at the other direction: a reset is told once, and whoever reads after the write that was
+            // told of it sees an orderly end.
+            self.count();
+            return Poll::Ready(End::Broken);
+        }
         let inbound = self.inbound.poll(cx, &mut self.far, &mut self.near);
         self.count();
-        if matches!(outbound, Poll::Ready(Err(_))) || matches!(inbound, Poll::Ready(Err(_))) {
+        if matches!(inbound, Poll::Ready(Err(_))) {
             return Poll::Ready(End::Broken);
         }
         if outbound.is_ready() && inbound.is_ready() {
@@ -580,6 +586,7 @@ pub(crate) fn reset(stream: TcpStream) {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -610,6 +617,32 @@ mod tests {
             for side in [&mut visitor, &mut target] {
                 let error = side.read(&mut [0; 1]).await.expect_err("a reset");
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            }
+        });
+    }
+
+    /// The system tells of a reset once, to whichever call comes first; a read after that sees an orderly end.
+    #[test]
+    fn a_reset_that_a_write_is_told_of_is_no_orderly_end_for_the_other_direction() {
+        run(async {
+            for held in [1, 3_000_000, 6_000_000] {
+                let ((mut visitor, outer), (inner, target)) = (pair().await, pair().await);
+                let terms = terms(60_000, 60_000);
+                let joined = join(outer, inner.into(), Left::BOTH, Up::Far, &terms, std::future::pending());
+                let breaking = async {
+                    let (mut reads, mut writes) = visitor.split();
+                    let content = vec![7; held];
+                    // Never ends where more is sent than fits on the way.
+                    let _ = timeout(Duration::from_millis(100), writes.write_all(&content)).await;
+                    reset(target);
+                    match timeout(Duration::from_millis(100), writes.write_all(&content)).await {
+                        Ok(Err(error)) => Err(error),
+                        _ => reads.read(&mut [0; 1]).await,
+                    }
+                };
+                let (end, seen) = tokio::join!(joined, breaking);
+                assert_eq!(end, End::Broken, "{held}");
+                assert!(seen.is_err(), "{held}: an orderly end");
             }
         });
     }
