@@ -177,9 +177,10 @@ impl Control {
 
     /// Gives a data connection to the stream that it was made for.
     async fn bring(&self, transport: Transport, session: SessionId, stream: u32, leftover: BytesMut) {
-        let (Some(running), Ok(parcel)) = (self.sessions.find(&session), Parcel::pack(transport)) else { return };
+        let Ok(parcel) = Parcel::pack(transport) else { return };
         let job = move |yard: &Rc<Yard>| {
-            let Some(link) = yard.link(&running.identity.name) else { return };
+            // Of this very session: the client's next one counts its streams from the start again.
+            let Some(link) = yard.session(&session) else { return };
             if let Ok(wire) = parcel.unpack() {
                 link.bring(StreamId::new(stream), Far { wire, early: leftover });
             }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
+use super::handshake::SessionId;
 use super::link::Link;
 use super::sessions::{Running, usual_client};
 use crate::model::Port;
@@ -35,6 +36,12 @@ impl Yard {
     /// Returns the session of the client called `name`.
     pub(crate) fn link(&self, name: &str) -> Option<Rc<Link>> {
         self.links.borrow().get(name).map(|(_, link)| Rc::clone(link))
+    }
+
+    /// Returns the session with this name on the wire.
+    pub(crate) fn session(&self, session: &SessionId) -> Option<Rc<Link>> {
+        let links = self.links.borrow();
+        links.values().find(|(running, _)| running.session == *session).map(|(_, link)| Rc::clone(link))
     }
 
     /// Returns the session that serves the mapping of `port` which names `client`, as [`Sessions::server_of`] does, with
