@@ -225,28 +225,13 @@ pub(crate) async fn serve(link: &Rc<Link>, stream: &Rc<Stream>, asks: bool, up: 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::tunnel::ledger::Traffic;
-    use crate::tunnel::link::Role;
-    use crate::tunnel::proto::{Limits, Open, Session, Side, StreamId};
-    use crate::tunnel::relay::{Far, Patience, Terms};
-
-    struct Nobody;
-
-    impl Role for Nobody {
-        fn open(&self, _: &Rc<Link>, _: StreamId, _: Open) {}
-
-        fn lift(&self, _: &Rc<Link>, _: StreamId) {}
-
-        fn heard(&self) {}
-
-        fn counted(&self, _: usize) {}
-    }
+    use crate::tunnel::link::tests::{Nobody, terms};
+    use crate::tunnel::proto::{Limits, Session, Side, StreamId};
+    use crate::tunnel::relay::Far;
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -260,9 +245,7 @@ mod tests {
     async fn a_session_that_is_lost_in_the_middle_of_a_move_resets_both_connections() {
         let session = Session::new(Side::Client, Limits::OURS, Limits::OURS, std::time::Instant::now());
         let link = Link::new(session, Box::new(Nobody));
-        let traffic = Traffic::default();
-        let terms = Arc::new(Terms { patience: Patience::DEFAULT, throttles: None, traffic });
-        let stream = link.enter(StreamId::new(1), terms);
+        let stream = link.enter(StreamId::new(1), terms());
         let ((mut target, socket), (mut peer, carrier)) = (pair().await, pair().await);
         stream.socket.replace(Some(socket));
         stream.awaited.set(true);

@@ -496,13 +496,14 @@ impl Pump {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::tunnel::ledger::Traffic;
     use crate::tunnel::proto::{Kind, Limits, Proxy, Session, Side};
     use crate::tunnel::relay::Patience;
 
-    struct Nobody;
+    /// A role without visitors and targets.
+    pub(crate) struct Nobody;
 
     impl Role for Nobody {
         fn open(&self, _: &Rc<Link>, _: StreamId, _: Open) {}
@@ -514,8 +515,14 @@ mod tests {
         fn counted(&self, _: usize) {}
     }
 
-    fn terms() -> Arc<Terms> {
+    /// Terms without limits.
+    pub(crate) fn terms() -> Arc<Terms> {
         Arc::new(Terms { patience: Patience::DEFAULT, throttles: None, traffic: Traffic::default() })
+    }
+
+    fn plain_open() -> Open {
+        let host = "127.0.0.1".to_owned();
+        Open { kind: Kind::Tcp, proxy: Proxy::Off, target_port: 9, host, visitor: None, public: None }
     }
 
     fn pair(now: std::time::Instant) -> (Session, Rc<Link>) {
@@ -526,15 +533,7 @@ mod tests {
 
     /// Opens a stream, sends as much as may be sent before an answer, and returns the client's end and how much that was.
     fn bring_early(server: &mut Session, client: &Rc<Link>, now: std::time::Instant) -> (Rc<Stream>, usize) {
-        let open = Open {
-            kind: Kind::Tcp,
-            proxy: Proxy::Off,
-            target_port: 9,
-            host: "127.0.0.1".to_owned(),
-            visitor: None,
-            public: None,
-        };
-        let id = server.open(&open).expect("room for a stream");
+        let id = server.open(&plain_open()).expect("room for a stream");
         let mut sent = 0;
         while server.sendable(id) > 0 {
             let piece = vec![7; server.sendable(id)];
@@ -607,15 +606,7 @@ mod tests {
     fn a_stream_without_credit_of_its_own_waits_for_that_alone() {
         let now = std::time::Instant::now();
         let server = Link::new(Session::new(Side::Server, Limits::OURS, Limits::OURS, now), Box::new(Nobody));
-        let open = Open {
-            kind: Kind::Tcp,
-            proxy: Proxy::Off,
-            target_port: 9,
-            host: "127.0.0.1".to_owned(),
-            visitor: None,
-            public: None,
-        };
-        let id = server.session.borrow_mut().open(&open).expect("room for a stream");
+        let id = server.session.borrow_mut().open(&plain_open()).expect("room for a stream");
         let stream = server.enter(id, terms());
         while server.room(&stream) > 0 {
             let mut session = server.session.borrow_mut();
