@@ -4,6 +4,7 @@
 
 mod api;
 mod durability;
+mod figures;
 mod forwarding;
 mod http;
 mod running;

@@ -32,6 +32,7 @@ mod access;
 mod dashboard;
 mod datagrams;
 mod exhaustion;
+mod figures;
 mod integrity;
 mod legacy;
 mod limits;

@@ -146,6 +146,8 @@ fn a_caller_that_asks_too_much_or_from_elsewhere_is_refused() {
     let list = |address| send(address, "GET /api/mapping/list", &["Host: localhost", &key], "");
     let statuses: Vec<u16> = (0..20).map(|_| list(server.api_address()).status).collect();
     assert!(statuses.starts_with(&[200, 200, 200]) && statuses.contains(&429), "{statuses:?}");
+    let refused = std::iter::repeat_with(|| list(server.api_address())).find(|answer| answer.status == 429);
+    assert!(refused.expect("soon").head.contains("retry-after: 1"));
     assert!(health_probe(server.api_address()).is_ok(), "health is always answered");
     let elsewhere = Running::start("api: { allowed_ips: [10.0.0.0/8] }");
     assert_eq!(list(elsewhere.address).code(), "address_forbidden");

@@ -27,17 +27,23 @@ fn one_busy_port_does_not_stop_the_others_and_is_served_once_free() {
     let (_, folder) = server.stop(Duration::ZERO);
 
     let holder = TcpListener::bind(first).expect("the port is free again");
+    let started = Instant::now();
     let server = Running::start_in(folder, "");
     let state = |port: SocketAddr| {
         let row = server.list().into_iter().find(|row| row["source_port"] == port.port()).expect("a row");
         (row["state"].as_str().expect("a state").to_owned(), row["error"].clone())
     };
     assert_eq!(state(second), ("active".to_owned(), Value::Null));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     let (failed, error) = state(first);
     assert!(failed == "failed" && error.as_str().expect("a reason").contains("in use"), "{error}");
     assert_eq!(server.health()["status"], "degraded");
+    // Over several retries, so that the longest wait between two has been reached.
+    wait_until("some retries", || started.elapsed() > Duration::from_secs(8));
     drop(holder);
+    let freed = Instant::now();
     wait_until("the retry", || state(first).0 == "active");
+    assert!(freed.elapsed() < Duration::from_secs(6), "{:?}", freed.elapsed());
     assert_eq!(server.health()["status"], "ok");
 }
 
@@ -160,9 +166,21 @@ impl OwnProcess {
         tracer
     }
 
+    fn get(&self, path: &str) -> Vec<Value> {
+        let line = format!("GET {path}");
+        let answer = send(self.1, &line, &["Host: localhost", &format!("X-API-Key: {KEY}")], "");
+        answer.body["data"].as_array().expect("a list").clone()
+    }
+
     fn ports(&self) -> Vec<u64> {
-        let answer = send(self.1, "GET /api/mapping/list", &["Host: localhost", &format!("X-API-Key: {KEY}")], "");
-        answer.body["data"].as_array().expect("a list").iter().filter_map(|row| row["source_port"].as_u64()).collect()
+        self.get("/api/mapping/list").iter().filter_map(|row| row["source_port"].as_u64()).collect()
+    }
+
+    /// The last change of `port` in the audit.
+    fn last_change(&self, port: u16) -> Value {
+        let port = port.to_string();
+        let of_port = self.get("/api/audit").into_iter().find(|row| row["subject"].as_str() == Some(&port));
+        of_port.map_or(Value::Null, |row| row["action"].clone())
     }
 }
 
@@ -248,6 +266,8 @@ fn killed_at_any_write_the_database_agrees_with_what_was_answered() {
             let listed = server.ports().contains(&u64::from(port));
             let listens = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
             assert_eq!(listed, listens, "list and listeners agree before write {nth} of {route}");
+            let noted = server.last_change(port) == "mapping.create";
+            assert_eq!(listed, noted, "the audit says so too before write {nth} of {route}");
             if listed == wanted {
                 // The last one was killed after the commit and before the answer; put it back for the next write.
                 let (undo, body) = if wanted { ("remove", json!({ "port": port })) } else { ("create", body.clone()) };
@@ -270,6 +290,45 @@ fn killed_at_any_write_the_database_agrees_with_what_was_answered() {
         let server = OwnProcess::start(folder.path(), &[]);
         assert_eq!(server.ports().contains(&u64::from(port)), wanted, "what was acknowledged");
     }
+}
+
+#[test]
+fn killed_at_any_write_an_update_is_all_old_or_all_new() {
+    if !have("strace", Command::new("strace").arg("-V").output().is_ok()) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port().port();
+    let server = OwnProcess::start(folder.path(), &[]);
+    let body = json!({ "port": port, "target_ip": "127.0.0.1", "target_port": free_port().port(), "name": "0" });
+    assert_eq!(server.post("create", &body), 200);
+    drop(server);
+    let mut acknowledged = 0;
+    for nth in 1..50 {
+        let mut server = OwnProcess::start(folder.path(), &[]);
+        let row = server.get("/api/mapping/list").remove(0);
+        let name: u64 = row["name"].as_str().and_then(|name| name.parse().ok()).expect("a number");
+        assert!(name >= acknowledged && name < nth, "write {nth}: {row}");
+        assert_eq!(row["bandwidth_limit"], name * 1000, "both fields or neither");
+        let wanted = json!({ "port": port, "name": nth.to_string(), "bandwidth_limit": nth * 1000 });
+        let mut tracer = server.tamper_with_writes(&format!("signal=KILL:when={nth}"));
+        let answer = server.try_post("update", &wanted);
+        let survived = server.0.try_wait().expect("a process").is_none() && answer == Some(200);
+        drop(server);
+        tracer.wait().expect("the tracer ends with the server");
+        if answer == Some(200) {
+            acknowledged = nth;
+        }
+        if survived {
+            println!("update: killed at each of {} writes", nth - 1);
+            assert!(nth > 2, "a commit writes and syncs");
+            let server = OwnProcess::start(folder.path(), &[]);
+            assert_eq!(server.get("/api/mapping/list").remove(0)["name"], nth.to_string());
+            assert_eq!(server.last_change(port), "mapping.update");
+            return;
+        }
+    }
+    panic!("a write has no end");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) head: String,
     pub(super) body: Value,
+    pub(super) text: String,
 }
 
 impl Answer {
@@ -32,8 +33,8 @@ pub(super) fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8(answer).expect("text");
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let body = serde_json::from_str(body).unwrap_or(Value::Null);
-    Some(Answer { status, head: head.to_ascii_lowercase(), body })
+    let json = serde_json::from_str(body).unwrap_or(Value::Null);
+    Some(Answer { status, head: head.to_ascii_lowercase(), body: json, text: body.to_owned() })
 }
 
 /// Sends a request with these header lines and this body, and `Connection: close`.

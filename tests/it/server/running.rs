@@ -72,10 +72,38 @@ impl Running {
         (summary, self.folder)
     }
 
+    /// Starts a server with a tunnel in plaintext on loopback.
+    pub(super) fn start_with_tunnel() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = config(folder.path(), "tunnel: { listen: 127.0.0.1, tls: off }");
+        config.tunnel.enabled = true;
+        let runtime = Runtime::new().expect("a runtime");
+        let give_up = Instant::now() + PATIENCE;
+        let server = loop {
+            config.tunnel.listen.set_port(free_port().port());
+            match runtime.block_on(Server::start(config.clone())) {
+                Ok(server) => break server,
+                Err(error) => assert!(Instant::now() < give_up, "{error}"),
+            }
+        };
+        let address = server.api_address();
+        Self { runtime, server: Some(server), address, folder }
+    }
+
+    /// Asks a route with the key, and returns the answer.
+    pub(super) fn get(&self, path: &str) -> Value {
+        let host = format!("Host: {}", self.address);
+        send(self.address, &format!("GET {path}"), &[&host, &format!("X-API-Key: {KEY}")], "").body
+    }
+
     pub(super) fn post(&self, route: &str, body: &Value) -> Answer {
+        self.post_to(&format!("/api/mapping/{route}"), body)
+    }
+
+    pub(super) fn post_to(&self, path: &str, body: &Value) -> Answer {
         let host = format!("Host: {}", self.address);
         let key = format!("Authorization: Bearer {KEY}");
-        let line = format!("POST /api/mapping/{route}");
+        let line = format!("POST {path}");
         send(self.address, &line, &[&host, &key, "Content-Type: application/json"], &body.to_string())
     }
 
