@@ -9,6 +9,7 @@ pub mod disk;
 pub mod docker;
 pub mod error;
 pub mod host;
+pub mod lease;
 pub mod model;
 pub mod plan;
 pub mod text;

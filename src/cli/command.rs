@@ -71,6 +71,9 @@ fn usage(command: &Command, path: &str, lang: Lang) -> String {
     for arg in command.get_positionals() {
         let value = argument(path, arg.get_id().as_str()).and_then(|words| words.value);
         let value = value.map(|words| words.say(lang)).unwrap_or_default();
+        if arg.is_last_set() {
+            words.push("--".to_owned());
+        }
         words.push(if arg.is_required_set() { format!("<{value}>") } else { format!("[{value}]") });
     }
     words.join(" ")
@@ -97,6 +100,14 @@ fn about(path: &str) -> Option<H> {
         "tunnel token create" => H::TokenCreate,
         "tunnel token list" => H::TokenList,
         "tunnel token revoke" => H::TokenRevoke,
+        "pool" => H::Pool,
+        "pool alloc" => H::PoolAlloc,
+        "pool release" => H::PoolRelease,
+        "pool renew" => H::PoolRenew,
+        "pool list" => H::PoolList,
+        "pool usage" => H::PoolUsage,
+        "pool gc" => H::PoolGc,
+        "pool run" => H::PoolRun,
         "bench" => H::Bench,
         "bench serve" => H::BenchServe,
         "supervise" => H::Supervise,
@@ -117,6 +128,8 @@ fn examples(path: &str) -> Option<H> {
         "logs" => H::LogsExamples,
         "down" => H::DownExamples,
         "tunnel client" => H::TunnelClientExamples,
+        "pool run" => H::PoolRunExamples,
+        path if path.starts_with("pool") => H::PoolExamples,
         "bench" => H::BenchExamples,
         "bench serve" => H::BenchServeExamples,
         "tunnel" | "tunnel server" => H::TunnelServerExamples,
@@ -160,6 +173,9 @@ fn switch(path: &str, id: &str) -> Option<H> {
         (_, "legacy_v1") => H::LegacyV1,
         (_, "no_first_token") => H::NoFirstToken,
         (_, "insecure") => H::Insecure,
+        (_, "weak_disk") => H::WeakDisk,
+        (_, "contiguous") => H::Contiguous,
+        (_, "hold") => H::PoolHold,
         (_, "echo") => H::BenchEcho,
         (_, "no_data") => H::BenchNoData,
         _ => return None,
@@ -168,6 +184,7 @@ fn switch(path: &str, id: &str) -> Option<H> {
 
 fn valued(path: &str, id: &str) -> Option<(H, H)> {
     Some(match (path, id) {
+        (path, id) if path.starts_with("pool ") && pool_valued(path, id).is_some() => return pool_valued(path, id),
         (_, "directory") => (H::Directory, H::DirValue),
         (_, "color") => (H::Color, H::WhenValue),
         (_, "lang") => (H::Lang, H::LangValue),
@@ -220,6 +237,28 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "exposes") => (H::Expose, H::TargetValue),
         (_, "state") => (H::State, H::DirValue),
         (_, "spec") => (H::Spec, H::FileValue),
+        _ => return None,
+    })
+}
+
+/// The arguments of the pool, some of which are called like those of other verbs.
+fn pool_valued(path: &str, id: &str) -> Option<(H, H)> {
+    Some(match (path, id) {
+        (_, "state") => (H::PoolState, H::FileValue),
+        (_, "config") => (H::PoolConfig, H::FileValue),
+        (_, "wait") => (H::PoolWait, H::SecondsValue),
+        ("pool alloc" | "pool run", "wan") => (H::LeaseWan, H::IndexValue),
+        (_, "wan") => (H::WhichWan, H::IndexValue),
+        (_, "count") => (H::LeaseCount, H::CountValue),
+        (_, "range") => (H::LeaseRange, H::RangeValue),
+        ("pool renew", "ttl") => (H::RenewTtl, H::LifetimeValue),
+        (_, "ttl") => (H::LeaseTtl, H::LifetimeValue),
+        (_, "purpose") => (H::LeasePurpose, H::TextValue),
+        ("pool alloc", "pid") => (H::LeasePid, H::PidValue),
+        (_, "pid") => (H::WhichPid, H::PidValue),
+        (_, "id") => (H::WhichId, H::IdValue),
+        (_, "ports") => (H::WhichPorts, H::PortValue),
+        (_, "command") => (H::RunCommand, H::ProgramValue),
         _ => return None,
     })
 }

@@ -18,6 +18,8 @@ mod mask;
 pub mod output;
 mod pages;
 mod plot;
+mod pool;
+mod pool_document;
 pub mod progress;
 pub mod prompt;
 mod quick_start;
@@ -58,6 +60,8 @@ pub enum Ending {
     Done,
     /// Done, and the answer that was printed is a judgement with the exit code of this kind (`check` found a conflict).
     Judged(ErrorKind),
+    /// Done, and the exit code is that of the program that was run.
+    Passed(u8),
 }
 
 impl From<Ending> for ExitCode {
@@ -65,6 +69,7 @@ impl From<Ending> for ExitCode {
         match ending {
             Ending::Done => Self::SUCCESS,
             Ending::Judged(kind) => Self::from(kind.exit_code()),
+            Ending::Passed(code) => Self::from(code),
         }
     }
 }
@@ -101,6 +106,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Why(typed) => why::run(arguments, typed, talk, environment),
         Verb::Completions(typed) => pages::completions(typed, talk),
         Verb::Man(typed) => pages::man(typed, talk),
+        Verb::Pool { verb } => pool::run(arguments, verb, talk, environment),
         Verb::Bench(typed) => bench::run(typed, talk),
         Verb::Supervise(typed) => tunnel::supervise(typed),
     }

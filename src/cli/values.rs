@@ -25,6 +25,9 @@ const BENCH_SECONDS_MIN: f64 = 0.1;
 /// Longest time in seconds that a test can be measured: an hour, as long as the target sends at most.
 const BENCH_SECONDS_MAX: f64 = 3_600.0;
 
+/// Longest life of a lease: a year. Longer is a slip of the keyboard.
+const LIFETIME_MAX: u64 = 366 * 86_400;
+
 /// Longest name of an instance; a compose project name made with it must still fit a DNS label (63).
 const INSTANCE_NAME_MAX: usize = 32;
 
@@ -73,6 +76,27 @@ pub(super) fn seconds(text: &str) -> Read<Duration> {
     match text.parse::<u64>() {
         Ok(seconds) if (1..=SECONDS_MAX).contains(&seconds) => Ok(Duration::from_secs(seconds)),
         _ => refuse(CliWords::WantsSeconds { most: SECONDS_MAX }),
+    }
+}
+
+/// Reads how long a lease lasts: a whole number of seconds, or one with `s`, `m`, `h` or `d` behind it.
+pub(super) fn lifetime(text: &str) -> Read<Duration> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let (number, unit) =
+        units.iter().find_map(|(sign, unit)| Some((text.strip_suffix(sign)?, *unit))).unwrap_or((text, 1));
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = number.parse::<u64>().ok().filter(|_| digits).and_then(|number| number.checked_mul(unit));
+    match seconds {
+        Some(seconds) if (1..=LIFETIME_MAX).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => refuse(CliWords::WantsLifetime),
+    }
+}
+
+/// Reads the number of a process.
+pub(super) fn process_id(text: &str) -> Read<u32> {
+    match text.parse::<u32>() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => refuse(CliWords::WantsProcessId),
     }
 }
 
@@ -209,6 +233,10 @@ mod tests {
     fn durations_counts_addresses_and_names_are_read_strictly() {
         assert!(seconds("30").is_ok());
         assert!(["", "0", "-1", "1.5", "86401", "5s"].iter().all(|bad| seconds(bad).is_err()));
+        assert_eq!(lifetime("90m").ok(), Some(Duration::from_mins(90)));
+        assert!(["1", "1s", "366d"].iter().all(|good| lifetime(good).is_ok()));
+        assert!(["", "0", "h", "+1h", "1w", "367d", "1.5h", "1 h"].iter().all(|bad| lifetime(bad).is_err()));
+        assert!(process_id("7").is_ok() && ["", "0", "-1", "x"].iter().all(|bad| process_id(bad).is_err()));
         assert!(address("[::1]").is_ok() && address("127.0.0.1").is_ok());
         assert!(["", "localhost", "127.1", "::1]"].iter().all(|bad| address(bad).is_err()));
         assert!(instance_name("ci-7_b").is_ok());

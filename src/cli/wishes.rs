@@ -67,7 +67,7 @@ fn directory(named: Option<&Path>, may_be_made: bool) -> Result<PathBuf> {
     }
 }
 
-fn working_directory() -> Result<PathBuf> {
+pub(super) fn working_directory() -> Result<PathBuf> {
     std::env::current_dir().map_err(|error| no_directory(Path::new("."), &error.to_string()))
 }
 

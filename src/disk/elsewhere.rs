@@ -78,6 +78,15 @@ pub(super) fn is_link_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(CANNOT_RESOLVE)
 }
 
+/// A file that is open cannot be removed here.
+pub(super) fn is_same_file(_: &File, _: &Path) -> bool {
+    true
+}
+
+pub(super) fn weak_disk(_: &Path) -> Option<&'static str> {
+    None
+}
+
 pub(super) fn user_name() -> String {
     std::env::var("USERNAME").unwrap_or_else(|_| "?".to_owned())
 }

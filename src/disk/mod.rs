@@ -11,6 +11,7 @@ mod digest;
 mod dirs;
 mod failure;
 mod journal;
+mod ledger;
 mod locate;
 mod lock;
 #[cfg(not(unix))]
@@ -33,6 +34,7 @@ pub use create::create_once;
 pub use digest::{Digest, hex};
 pub use dirs::{Dirs, create_private_folder};
 pub use journal::{Note, Run, RunFile, UndoId};
+pub use ledger::{HeldLedger, Ledger};
 pub use locate::{Located, Place, locate};
 pub use lock::{Holder, ProjectLock};
 pub use os::Attributes;

@@ -123,6 +123,37 @@ fn is_one_of(error: &io::Error, errnos: &[Errno]) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| errnos.contains(&errno))
 }
 
+/// Tells whether `path` still leads to the file that is open.
+pub(super) fn is_same_file(file: &File, path: &Path) -> bool {
+    let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().ok().zip(path.metadata().ok()).is_some_and(|(open, named)| identity(&open) == identity(&named))
+}
+
+/// Returns the name of the file system of a folder when a lock on it does not reach every machine that has it.
+#[cfg(target_os = "linux")]
+pub(super) fn weak_disk(folder: &Path) -> Option<&'static str> {
+    rustix::fs::statfs(folder).ok().and_then(|disk| weak_name(disk.f_type.cast_unsigned()))
+}
+
+/// Returns the name of the file system of a folder when a lock on it does not reach every machine that has it; not
+/// known here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn weak_disk(_: &Path) -> Option<&'static str> {
+    None
+}
+
+/// The numbers are those of `linux/magic.h` and of the file systems' own headers; some of them fill 32 bits.
+#[cfg(any(target_os = "linux", test))]
+fn weak_name(magic: u64) -> Option<&'static str> {
+    match magic & 0xffff_ffff {
+        0x6969 => Some("NFS"),
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
+        0x0102_1997 => Some("9p"),
+        0x5346_414f | 0x6b41_4653 => Some("AFS"),
+        _ => None,
+    }
+}
+
 /// Returns the name of the effective user, or the number where `/etc/passwd` has no name for it.
 pub(super) fn user_name() -> String {
     let uid = rustix::process::geteuid().as_raw().to_string();
@@ -145,4 +176,22 @@ pub(super) fn path_bytes(path: &Path) -> Option<&[u8]> {
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere bytes may be no path")]
 pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     Some(PathBuf::from(OsString::from_vec(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_of_other_machines_are_known_by_their_numbers() {
+        // As `statfs` gives them, also where the number is kept in a signed word.
+        let cases = [(0x6969, "NFS"), (0xffff_ffff_fe53_4d42, "SMB"), (0xff53_4d42, "SMB"), (0x0102_1997, "9p")];
+        for (magic, name) in cases {
+            assert_eq!(weak_name(magic), Some(name));
+        }
+        // ext4, tmpfs, btrfs, xfs, overlay.
+        for magic in [0xef53, 0x0102_1994, 0x9123_683e, 0x5846_5342, 0x794c_7630] {
+            assert_eq!(weak_name(magic), None);
+        }
+    }
 }

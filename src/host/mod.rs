@@ -4,6 +4,7 @@
 //! their own system only; parsers are pure and are tested on every system from captured text.
 
 mod attribute;
+mod child;
 mod identity;
 mod limits;
 mod link;
@@ -14,6 +15,7 @@ mod rules;
 mod signals;
 mod sockets;
 mod splice;
+mod standing;
 mod tcp_options;
 mod tool;
 mod waker;
@@ -33,17 +35,19 @@ use macos as system;
 use windows as system;
 
 pub use attribute::attribute;
+pub use child::stand_in;
 pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
 pub use limits::raise_open_files;
 pub use link::{let_link_wait, watch_link};
-pub use probe::probe;
+pub use probe::{bind_for_later, probe};
 pub use process::{ProcessMark, detach, kill, terminate};
-pub use route::outward_address;
+pub use route::{interface_address, outward_address};
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};
 pub use splice::Pipe;
+pub use standing::{ProcessSight, ancestors, boot_clock, caller, namespaces, process_sight, surely_gone};
 pub use tcp_options::{prepare_accepted, prepare_connected, prepare_listener};
 pub use waker::Waker;

@@ -54,6 +54,19 @@ fn bind(endpoint: &Endpoint) -> io::Result<()> {
     Ok(())
 }
 
+/// Binds a TCP socket that a service may listen on or connect from: with `SO_REUSEADDR` on Unix, so that the service may
+/// bind the port beside it and listen, while connections of others no longer get it from the system.
+pub fn bind_for_later(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
 fn outcome(error: &io::Error) -> ProbeOutcome {
     match error.kind() {
         io::ErrorKind::AddrInUse => ProbeOutcome::InUse,

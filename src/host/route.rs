@@ -1,6 +1,9 @@
-//! By which address other machines are likely to reach this one.
+//! By which address other machines are likely to reach this one, and which one an interface has.
 
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use sysinfo::Networks;
 
 /// Addresses of the documentation (RFC 5737, RFC 3849), which are nobody's: the system only looks up its route to them.
 const FAR_AWAY: [(IpAddr, IpAddr); 2] = [
@@ -23,9 +26,28 @@ pub fn outward_address() -> Option<IpAddr> {
     })
 }
 
+/// Returns the address of an interface: an IPv4 one before an IPv6 one, and none that is good for its own link alone.
+#[must_use]
+pub fn interface_address(name: &str) -> Option<IpAddr> {
+    let networks = Networks::new_with_refreshed_list().ok()?;
+    let addresses = networks.get(OsStr::new(name))?.ip_networks().iter().map(|network| network.addr);
+    let usable = |address: &IpAddr| match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
+    };
+    addresses.filter(usable).min_by_key(|address| (address.is_ipv6(), *address))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_loopback_interface_has_its_address_and_an_unknown_one_has_none() {
+        assert_eq!(interface_address("lo"), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(interface_address("no such interface"), None);
+    }
 
     #[test]
     fn the_outward_address_is_one_of_this_machine() {

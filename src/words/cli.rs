@@ -40,6 +40,9 @@ usage: {usage}", "{hint}
             "范围写作 起-止，由小到大，在 1 到 65535 之间";
         WantsPortWish => "it is written NAME=PORT, such as web=8081", "应写作 名称=端口，例如 web=8081";
         WantsSeconds { most: u64 } => "it is a whole number of seconds from 1 to {most}", "应为 1 到 {most} 之间的整数秒";
+        WantsLifetime => "it is a whole number of seconds, or one with s, m, h or d behind it, such as 90m or 12h; at most 366d",
+            "应为整数秒，或带 s、m、h、d 后缀的整数，例如 90m 或 12h；最多 366d";
+        WantsProcessId => "it is the number of a process", "应为进程号";
         WantsAddress => "it is an IP address, such as `127.0.0.1` or `::1`", "应为 IP 地址，例如 `127.0.0.1` 或 `::1`";
         WantsCount => "it is a whole number from 1 to 65535", "应为 1 到 65535 之间的整数";
         WantsWithin { most: usize } => "it is a whole number from 1 to {most}", "应为 1 到 {most} 之间的整数";

@@ -80,6 +80,16 @@ catalogue! {
             "`portwright {verb}` (pid {pid}) is at work in {directory}", "`portwright {verb}`（进程号 {pid}）正在处理 {directory}";
         LockHeldUnknown { directory: PathBuf } =>
             "another Portwright is at work in {directory}", "另一个 Portwright 正在处理 {directory}";
+        LedgerBusy { path: PathBuf, seconds: u64 } =>
+            "{path} is held by others, and was not free within {seconds} s", "{path} 被其他进程占用，{seconds} 秒内未能取得";
+        LedgerBusyHint { path: PathBuf } =>
+            "try again; `fuser {path}` names who holds the lock", "请稍后重试；`fuser {path}` 可查看谁持有锁";
+        WeakDisk { path: PathBuf, system: &'static str } =>
+            "{path} is on {system}, where a lock may not hold between machines",
+            "{path} 位于 {system} 上，锁在多台机器之间可能无效";
+        WeakDiskHint =>
+            "keep it on a local disk, or add `--weak-disk` when only this machine uses it",
+            "请放到本地磁盘；若只有本机使用，可加上 `--weak-disk`";
         LockHeldHint => "wait until it is done and run again", "请等它结束后重试";
 
         RecoveredForward { verb: String } =>

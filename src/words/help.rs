@@ -28,6 +28,14 @@ catalogue! {
         TunnelHealth => "Ask a running tunnel server whether it is well", "询问运行中的隧道服务端是否正常";
         Bench => "Load test of any TCP service, through a tunnel or not", "对任意 TCP 服务进行负载测试，无论是否经过隧道";
         BenchServe => "Run a target for the load test until it is stopped", "运行负载测试的目标，直到被停止";
+        Pool => "Port leases: ports for programs that must not collide", "端口租约：为不得冲突的程序分配端口";
+        PoolAlloc => "Lease ports and print them, one a line", "租用端口并逐行打印";
+        PoolRelease => "Give leases back", "归还租约";
+        PoolRenew => "Let leases begin anew", "续租";
+        PoolList => "List the leases", "列出租约";
+        PoolUsage => "Count the ports of each WAN", "统计每个 WAN 的端口";
+        PoolGc => "Give back what is over and not in use", "回收已结束且未被使用的租约";
+        PoolRun => "Run a program with ports that are its own until it ends", "运行一个程序，其端口在结束前为其独占";
         Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
 
         UsageHeading => "Usage: ", "用法：";
@@ -65,6 +73,12 @@ catalogue! {
         NameOrIdValue => "NAME|ID", "名称|标识";
 
         PortValue => "PORT", "端口";
+        IndexValue => "INDEX", "编号";
+        LifetimeValue => "TIME", "时长";
+        TextValue => "TEXT", "文字";
+        PidValue => "PID", "进程号";
+        IdValue => "ID", "标识";
+        ProgramValue => "PROGRAM", "程序";
         ShellValue => "SHELL", "shell";
         VerbValue => "VERB", "命令";
 
@@ -134,6 +148,25 @@ catalogue! {
             "另外写出带图表的报告（.html、.svg）或 JSON 文档（.json）";
         BenchNoData => "Send nothing: run only connect and idle, which any service can take", "不发送数据：只运行任何服务都能承受的 connect 和 idle";
         BenchListen => "Where to listen; port 0 takes any free one [default: 127.0.0.1:0]", "监听的地址；端口 0 表示任意空闲端口 [默认：127.0.0.1:0]";
+        PoolState => "The file of the pool [default: pool.json among the user's state]", "端口池文件 [默认：用户状态目录中的 pool.json]";
+        PoolConfig => "The file that names the WANs [default: pool.toml of the project, else of the user]",
+            "定义 WAN 的文件 [默认：项目目录或用户配置目录中的 pool.toml]";
+        PoolWait => "How long to wait for the lock of the pool [default: 10]", "等待端口池锁的时间 [默认：10]";
+        WeakDisk => "Accept a pool on NFS, SMB or 9p, where its lock may not hold between machines", "允许端口池位于 NFS、SMB 或 9p 上（锁在机器之间可能无效）";
+        LeaseWan => "The WAN [default: the one with the lowest index]", "WAN 编号 [默认：编号最小者]";
+        WhichWan => "The WAN of the ports, where they are leased on several", "端口所属的 WAN（在多个 WAN 上均有租约时）";
+        LeaseCount => "How many ports; all of them or none [default: 1]", "端口数量，要么全部分配，要么都不分配 [默认：1]";
+        Contiguous => "The ports must follow one another", "端口必须连续";
+        LeaseRange => "Where to look for ports [default: the range of the WAN]", "查找端口的范围 [默认：该 WAN 的范围]";
+        LeaseTtl => "How long the lease lasts unless it is renewed, such as 90s, 15m, 12h [default: 1d]", "租约时长（除非续租），例如 90s、15m、12h [默认：1d]";
+        RenewTtl => "How long the leases last from now [default: as long as before]", "自现在起的租约时长 [默认：与之前相同]";
+        LeasePurpose => "What the ports are for; shown by `pool list`", "端口的用途，由 `pool list` 显示";
+        LeasePid => "The process that holds the lease; it ends with it [default: the one that called]", "持有租约的进程；进程结束则租约结束 [默认：调用者]";
+        WhichPid => "All leases of this process", "该进程的全部租约";
+        WhichId => "The lease with this id", "该标识的租约";
+        WhichPorts => "The ports", "端口";
+        PoolHold => "Keep a socket bound to each port meanwhile; the program has to set SO_REUSEADDR", "期间为每个端口保持一个已绑定的套接字；程序须设置 SO_REUSEADDR";
+        RunCommand => "The program and its arguments; {{port}} and {{port1}} in them stand for ports", "程序及其参数；其中的 {{port}}、{{port1}} 代表端口";
         Config => "The configuration file", "配置文件";
         TokenConfig => "The server's configuration file [default: the server that quick-start launched]", "服务器的配置文件 [默认：quick-start 启动的服务器]";
         TokenName => "What to call it: at most 31 letters, digits and the signs - _ .", "令牌名称：最多 31 个字符，可用字母、数字和 - _ .";
@@ -231,6 +264,18 @@ catalogue! {
   portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
   portwright tunnel token list --config config.yaml
   portwright tunnel token revoke home --config config.yaml";
+        PoolExamples => "  portwright pool alloc                           one port, as long as the calling process lives
+  portwright pool alloc -n 3 --contiguous --pid 4711  three in a row for another process
+  portwright pool release 20000                   give it back",
+            "  portwright pool alloc                           租用一个端口，直到调用进程结束
+  portwright pool alloc -n 3 --contiguous --pid 4711  为另一进程租用三个连续端口
+  portwright pool release 20000                   归还端口";
+        PoolRunExamples => "  portwright pool run -- python3 -m http.server {{port}}
+  portwright pool run -n 2 -- sh -c 'serve --http $PORT1 --admin $PORT2'
+  portwright pool run --wan 1 -- ./worker         with PORT in its environment",
+            "  portwright pool run -- python3 -m http.server {{port}}
+  portwright pool run -n 2 -- sh -c 'serve --http $PORT1 --admin $PORT2'
+  portwright pool run --wan 1 -- ./worker         端口在环境变量 PORT 中";
         BenchExamples => "  portwright bench serve --listen 127.0.0.1:9000  a target, for the far side of what is tested
   portwright bench 127.0.0.1:8000 --direct 127.0.0.1:9000  through a tunnel, and how that compares
   portwright bench 127.0.0.1:7 --echo --test ping-pong,connect  any echo server",

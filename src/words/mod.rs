@@ -16,6 +16,7 @@ pub mod dotenv;
 pub mod help;
 pub mod host;
 pub mod instance;
+pub mod lease;
 pub mod plan;
 pub mod prompt;
 pub mod prose;
@@ -88,6 +89,8 @@ message! {
     Host(host::HostWords),
     /// Words about instances.
     Instance(instance::InstanceWords),
+    /// Words about leases.
+    Lease(lease::LeaseWords),
     /// Words about judgements on ports.
     Plan(plan::PlanWords),
     /// Words of questions and their answers.

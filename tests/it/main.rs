@@ -30,6 +30,9 @@ mod launch_tunnel;
 #[cfg(test)]
 #[cfg(unix)]
 mod launches;
+#[cfg(test)]
+#[cfg(unix)]
+mod pool;
 mod quick_start;
 #[cfg(unix)]
 mod ripple;

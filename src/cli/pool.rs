@@ -1,0 +1,273 @@
+//! `pool`: leases ports, gives them back, shows them, and runs programs with ports of their own.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::args::{Arguments, PoolAllocArgs, PoolArgs, PoolLeaseArgs, PoolRunArgs, PoolVerb, PoolWhichArgs};
+use super::pool_document::{LeasesDocument, ReleaseDocument, UsageDocument, utc};
+use super::table::{Cell, table};
+use super::{Ending, Environment, Talk, wishes};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host;
+use crate::lease::{Granted, Lease, Life, Looked, Options, Pool, Release, Request, TTL, Wan};
+use crate::model::Port;
+use crate::plan;
+use crate::words::lease::LeaseWords;
+use crate::words::verbs::VerbWords;
+use crate::words::{Message, Say};
+
+/// The file of the user's pool, in the folder of the user's state.
+const STATE: &str = "pool.json";
+/// The file that names WANs.
+const CONFIG: &str = "pool.toml";
+/// Who holds a lease that was taken for nobody in this namespace: its first process, which lasts as long as it does.
+const FIRST_PROCESS: u32 = 1;
+
+pub(super) fn run(arguments: &Arguments, verb: &PoolVerb, talk: &Talk, environment: &Environment) -> Result<Ending> {
+    let pool = open(arguments, verb.pool(), environment)?;
+    let result = match verb {
+        PoolVerb::Alloc(typed) => alloc(&pool, typed, talk),
+        PoolVerb::Release(typed) => release(&pool, &typed.which, talk),
+        PoolVerb::Renew(typed) => {
+            let renewed = pool.renew(&meant(&typed.which), typed.ttl)?;
+            show(&pool, &pool.looked_at(renewed), talk)
+        }
+        PoolVerb::List(_) => list(&pool, talk),
+        PoolVerb::Usage(_) => usage(&pool, talk),
+        PoolVerb::Gc(_) => {
+            let collected = pool.collect()?;
+            gone(&pool, collected, Vec::new(), talk)
+        }
+        PoolVerb::Run(typed) => run_program(&pool, typed, talk),
+    };
+    pool.notes().into_iter().for_each(|note| talk.warn(note));
+    result
+}
+
+fn open(arguments: &Arguments, typed: &PoolArgs, environment: &Environment) -> Result<Pool> {
+    let state = match &typed.state {
+        Some(path) => wishes::working_directory()?.join(path),
+        None => wishes::dirs(environment)?.state.join(STATE),
+    };
+    let usual = Options::default();
+    let options = Options {
+        wans: wans(arguments, typed, environment)?,
+        patience: typed.wait.unwrap_or(usual.patience),
+        on_weak_disk: typed.weak_disk,
+    };
+    Pool::open_with(&state, options)
+}
+
+/// Reads the WANs from the file that was named, or from the first of those that may be there.
+fn wans(arguments: &Arguments, typed: &PoolArgs, environment: &Environment) -> Result<Vec<Wan>> {
+    let project = arguments.global.directory.clone().unwrap_or_default();
+    let usual = [Some(project.join(CONFIG)), wishes::dirs(environment).ok().map(|dirs| dirs.config.join(CONFIG))];
+    let path = match &typed.config {
+        Some(path) => path.clone(),
+        None => match usual.into_iter().flatten().find(|path| path.is_file()) {
+            Some(path) => path,
+            None => return Ok(Wan::defaults()),
+        },
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let words = LeaseWords::PoolTomlUnread { path: path.clone(), why: error.to_string() };
+        Error::new(ErrorKind::Missing, words)
+    })?;
+    Wan::read(&text).map_err(|error| error.context(LeaseWords::InFile { path }))
+}
+
+fn request(typed: &PoolLeaseArgs, holder: Option<u32>) -> Request {
+    Request {
+        wan: typed.wan,
+        count: typed.count,
+        contiguous: typed.contiguous,
+        range: typed.range,
+        ttl: typed.ttl.unwrap_or(TTL),
+        purpose: typed.purpose.clone().unwrap_or_default(),
+        holder,
+    }
+}
+
+fn alloc(pool: &Pool, typed: &PoolAllocArgs, talk: &Talk) -> Result<Ending> {
+    let holder = typed.pid.unwrap_or_else(|| host::caller().unwrap_or(FIRST_PROCESS));
+    let leases = pool.grant(&request(&typed.lease, Some(holder)))?;
+    let result = if talk.json {
+        talk.json(&LeasesDocument::new(&pool.looked_at(leases.clone()), &pool.now()))
+    } else {
+        talk.data(&leases.iter().map(|lease| lease.port.to_string() + "\n").collect::<String>())
+    };
+    // Nobody knows of the ports: better that others get them.
+    if result.is_err() {
+        for lease in leases {
+            pool.release(&Release::Id(lease.id))?;
+        }
+    }
+    result.map(|()| Ending::Done)
+}
+
+fn meant(typed: &PoolWhichArgs) -> Release {
+    match (&typed.id, typed.pid) {
+        (Some(id), _) => Release::Id(id.clone()),
+        (None, Some(pid)) => Release::Pid(pid),
+        (None, None) => Release::Ports(typed.ports.clone(), typed.wan),
+    }
+}
+
+fn release(pool: &Pool, typed: &PoolWhichArgs, talk: &Talk) -> Result<Ending> {
+    let released = pool.release(&meant(typed))?;
+    let is_released = |port: &Port| released.iter().any(|lease| lease.port == *port);
+    let not_leased = typed.ports.iter().copied().filter(|port| !is_released(port)).collect();
+    let ending = gone(pool, released.clone(), not_leased, talk)?;
+    if released.is_empty() && typed.ports.is_empty() {
+        talk.note(LeaseWords::NothingLeased);
+    }
+    Ok(ending)
+}
+
+/// Tells what was given back, and what was not leased in the first place.
+fn gone(pool: &Pool, released: Vec<Granted>, not_leased: Vec<Port>, talk: &Talk) -> Result<Ending> {
+    for lease in &released {
+        talk.say(LeaseWords::Released { port: lease.port, holder: lease.holder.pid });
+    }
+    for port in &not_leased {
+        talk.note(LeaseWords::NotLeased { port: *port });
+    }
+    if talk.json {
+        talk.json(&ReleaseDocument::new(&pool.looked_at(released), not_leased, &pool.now()))?;
+    }
+    Ok(Ending::Done)
+}
+
+fn list(pool: &Pool, talk: &Talk) -> Result<Ending> {
+    let leases = pool.leases()?;
+    show(pool, &pool.looked_at(leases), talk)
+}
+
+fn show(pool: &Pool, leases: &[Looked], talk: &Talk) -> Result<Ending> {
+    let now = pool.now();
+    if talk.json {
+        talk.json(&LeasesDocument::new(leases, &now))?;
+        return Ok(Ending::Done);
+    }
+    if leases.is_empty() {
+        talk.note(LeaseWords::NoLeases);
+        return Ok(Ending::Done);
+    }
+    let headers: [Message; 7] = [
+        LeaseWords::PortColumn.into(),
+        LeaseWords::WanColumn.into(),
+        LeaseWords::HolderColumn.into(),
+        LeaseWords::PurposeColumn.into(),
+        LeaseWords::ExpiresColumn.into(),
+        LeaseWords::IdColumn.into(),
+        VerbWords::StateColumn.into(),
+    ];
+    let state = |looked: &Looked| {
+        let words: Message = match (looked.is_over(&now), &looked.used_by, looked.life) {
+            (true, Some(owner), _) => LeaseWords::OverInUse { holder: Box::new(plan::held_by(owner).into()) }.into(),
+            (true, None, _) => LeaseWords::Over.into(),
+            (false, _, Life::Unsure) => LeaseWords::Unsure.into(),
+            (false, ..) => LeaseWords::Held.into(),
+        };
+        words.say(talk.lang)
+    };
+    let row = |looked: &Looked| {
+        let lease = &looked.lease;
+        let program = host::process_of(lease.holder.pid).filter(|_| looked.life == Life::Alive);
+        let holder = program.map_or_else(String::new, |program| format!(" {}", program.name));
+        vec![
+            Cell::new(&lease.port.to_string()),
+            Cell::new(&lease.wan.map(|wan| wan.to_string()).unwrap_or_default()),
+            Cell::new(&format!("{}{holder}", lease.holder.pid)),
+            Cell::new(&lease.purpose),
+            Cell::new(&utc(lease.expires_s(&now))),
+            Cell::new(&lease.id),
+            Cell::new(&state(looked)),
+        ]
+    };
+    talk.data(&table(&headers, &leases.iter().map(row).collect::<Vec<_>>(), talk.lang, talk.out))?;
+    Ok(Ending::Done)
+}
+
+fn usage(pool: &Pool, talk: &Talk) -> Result<Ending> {
+    let (usage, unseen) = pool.usage()?;
+    if talk.json {
+        talk.json(&UsageDocument::new(&usage, &unseen))?;
+        return Ok(Ending::Done);
+    }
+    let headers: [Message; 8] = [
+        LeaseWords::WanColumn.into(),
+        VerbWords::NameColumn.into(),
+        LeaseWords::RangeColumn.into(),
+        LeaseWords::TotalColumn.into(),
+        LeaseWords::LeasedColumn.into(),
+        LeaseWords::InUseColumn.into(),
+        LeaseWords::ReservedColumn.into(),
+        LeaseWords::FreeColumn.into(),
+    ];
+    let row = |usage: &crate::lease::Usage| {
+        let counts = [usage.total, usage.leased, usage.in_use, usage.reserved, usage.free];
+        let mut row = vec![
+            Cell::new(&usage.wan.index.to_string()),
+            Cell::new(&usage.wan.name),
+            Cell::new(&usage.wan.range.to_string()),
+        ];
+        row.extend(counts.iter().map(|count| Cell::new(&count.to_string())));
+        row
+    };
+    talk.data(&table(&headers, &usage.iter().map(row).collect::<Vec<_>>(), talk.lang, talk.out))?;
+    for unseen in unseen {
+        talk.note(unseen.why);
+    }
+    Ok(Ending::Done)
+}
+
+/// Runs a program for as long as it takes; its ports are its own until it ends, however it ends.
+fn run_program(pool: &Pool, typed: &PoolRunArgs, talk: &Talk) -> Result<Ending> {
+    if talk.json {
+        return Err(Error::new(ErrorKind::Usage, LeaseWords::RunJson));
+    }
+    let program = typed.command.first().cloned().unwrap_or_default();
+    let mut request = request(&typed.lease, None);
+    if request.purpose.is_empty() {
+        request.purpose = PathBuf::from(&program).file_name().unwrap_or(&program).to_string_lossy().into_owned();
+    }
+    let lease = pool.acquire(&request)?;
+    pool.notes().into_iter().for_each(|note| talk.warn(note));
+    let sockets = if typed.hold { lease.bind().map_err(|error| unheld(&lease, &error))? } else { Vec::new() };
+    let mut command = Command::new(filled(&program, &lease));
+    command.args(typed.command.iter().skip(1).map(|word| filled(word, &lease))).env("PORT", lease.port().to_string());
+    for (index, port) in lease.ports().enumerate() {
+        command.env(format!("PORT{}", index + 1), port.to_string());
+    }
+    // The lease lasts as long as the child, even when this process is killed: its port may still come into use.
+    let lease = std::cell::RefCell::new(lease);
+    let warn = |result: Result<()>| result.unwrap_or_else(|error| talk.warn(error.message().clone()));
+    let interval = lease.borrow().renewal();
+    let started = |pid| match lease.borrow_mut().pass_to(pid) {
+        // It has ended already.
+        Err(error) if error.kind() == ErrorKind::Missing => {}
+        passed => warn(passed),
+    };
+    let code = host::stand_in(&mut command, interval, started, || warn(lease.borrow().renew()));
+    drop(sockets);
+    warn(lease.into_inner().release());
+    let code = code.map_err(|error| {
+        let words = LeaseWords::NotStarted { program: program.to_string_lossy().into_owned(), why: error.to_string() };
+        Error::new(ErrorKind::Missing, words)
+    })?;
+    Ok(Ending::Passed(code))
+}
+
+fn unheld(lease: &Lease, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Missing, LeaseWords::NotHeld { port: lease.port(), why: error.to_string() })
+}
+
+/// Puts ports in the place of `{port}`, the first one, and of `{port1}` and so on.
+fn filled(word: &OsString, lease: &Lease) -> OsString {
+    let Some(text) = word.to_str().filter(|text| text.contains("{port")) else { return word.clone() };
+    let text = text.replace("{port}", &lease.port().to_string());
+    let ports = lease.ports().enumerate();
+    ports.fold(text, |text, (index, port)| text.replace(&format!("{{port{}}}", index + 1), &port.to_string())).into()
+}

@@ -1,0 +1,175 @@
+//! WANs: the ways out of a machine, each with an address of its own and the ports that are leased on it.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host;
+use crate::model::{Endpoint, Port, PortRange, Protocol};
+use crate::words::lease::LeaseWords;
+
+/// What a pool has that nobody configured: three WANs on every address, as the predecessor had, with a thousand ports
+/// each, below the ports that any system gives to outgoing connections.
+const DEFAULTS: [(u32, u16, u16); 3] = [(0, 20_000, 20_999), (1, 21_000, 21_999), (2, 22_000, 22_999)];
+
+/// A way out of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wan {
+    /// Its number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// The address that its ports are bound to.
+    pub bind: WanAddress,
+    /// The ports that are leased on it.
+    pub range: PortRange,
+}
+
+/// Where the ports of a WAN are bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WanAddress {
+    /// On every address of the host.
+    Every,
+    /// On this address.
+    One(IpAddr),
+    /// On the address that this interface has when it is needed.
+    Interface(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    wan: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    index: u32,
+    name: Option<String>,
+    bind: Option<IpAddr>,
+    interface: Option<String>,
+    range: String,
+}
+
+impl Wan {
+    /// Returns the WANs of a pool that nobody configured.
+    #[must_use]
+    pub fn defaults() -> Vec<Self> {
+        let wan = |(index, first, last)| {
+            let range = PortRange::new(Port::new(first)?, Port::new(last)?)?;
+            Some(Self { index, name: format!("wan{index}"), bind: WanAddress::Every, range })
+        };
+        DEFAULTS.into_iter().filter_map(wan).collect()
+    }
+
+    /// Reads `pool.toml`: a table `[[wan]]` for each WAN, with `index`, `range` (`A-B`), and as wished `name`, and `bind`
+    /// (an address) or `interface`.
+    ///
+    /// # Errors
+    /// `Usage`, with what is wrong and where.
+    pub fn read(text: &str) -> Result<Vec<Self>> {
+        let document: Document =
+            toml::from_str(text).map_err(|error| wrong(LeaseWords::NotPoolToml { why: error.to_string() }))?;
+        let mut wans = document.wan.into_iter().map(Self::of).collect::<Result<Vec<_>>>()?;
+        wans.sort_by_key(|wan| wan.index);
+        for two in wans.windows(2) {
+            if let [one, next] = two
+                && one.index == next.index
+            {
+                return Err(wrong(LeaseWords::WanTwice { wan: one.index }));
+            }
+        }
+        if wans.is_empty() { Err(wrong(LeaseWords::NoWans)) } else { Ok(wans) }
+    }
+
+    fn of(entry: Entry) -> Result<Self> {
+        let Entry { index, name, bind, interface, range } = entry;
+        let range = range.parse().map_err(|_| wrong(LeaseWords::WanRange { wan: index, range }))?;
+        let bind = match (bind, interface) {
+            (Some(_), Some(_)) => return Err(wrong(LeaseWords::WanTwoAddresses { wan: index })),
+            (Some(address), None) if !address.is_unspecified() => WanAddress::One(address),
+            (None, Some(interface)) => WanAddress::Interface(interface),
+            (_, None) => WanAddress::Every,
+        };
+        Ok(Self { index, name: name.unwrap_or_else(|| format!("wan{index}")), bind, range })
+    }
+
+    /// Returns the address of the WAN as it is now; `None` for every address.
+    ///
+    /// # Errors
+    /// `Missing` when the interface has none.
+    pub fn address(&self) -> Result<Option<IpAddr>> {
+        match &self.bind {
+            WanAddress::Every => Ok(None),
+            WanAddress::One(address) => Ok(Some(*address)),
+            WanAddress::Interface(interface) => host::interface_address(interface).map(Some).ok_or_else(|| {
+                let words = LeaseWords::NoInterface { wan: self.index, interface: interface.clone() };
+                Error::new(ErrorKind::Missing, words)
+            }),
+        }
+    }
+}
+
+/// The endpoints that a lease of `port` keeps on an address: both protocols, since nobody knows which one the holder
+/// will use.
+pub(super) fn endpoints(address: Option<IpAddr>, port: Port, ipv6: bool) -> Vec<Endpoint> {
+    [Protocol::Tcp, Protocol::Udp]
+        .into_iter()
+        .flat_map(|protocol| Endpoint::published(address, port, protocol, ipv6))
+        .collect()
+}
+
+/// Tells whether two addresses may not have the same port.
+pub(super) fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
+}
+
+fn wrong(words: LeaseWords) -> Error {
+    Error::new(ErrorKind::Usage, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pool_toml_names_wans_by_address_or_interface() {
+        let text = "[[wan]]\nindex = 1\nname = \"office\"\nbind = \"192.0.2.10\"\nrange = \"20000-20099\"\n\
+            [[wan]]\nindex = 0\ninterface = \"eth0\"\nrange = \"30000-30009\"\n";
+        let wans = Wan::read(text).unwrap();
+        assert_eq!(wans[0].bind, WanAddress::Interface("eth0".into()));
+        assert_eq!((wans[0].index, wans[0].name.as_str()), (0, "wan0"));
+        assert_eq!(wans[1].address().unwrap(), Some("192.0.2.10".parse().unwrap()));
+        assert_eq!(wans[1].range.to_string(), "20000-20099");
+    }
+
+    #[test]
+    fn a_wrong_pool_toml_is_refused_with_what_is_wrong() {
+        let range = "range = \"1-2\"\n";
+        let cases = [
+            (String::new(), "no WAN"),
+            ("[[wan]]\nindex = 0\n".into(), "range"),
+            ("[[wan]]\nindex = 0\nrange = \"9-1\"\n".into(), "9-1"),
+            (format!("[[wan]]\nindex = 0\n{range}[[wan]]\nindex = 0\n{range}"), "twice"),
+            (format!("[[wan]]\nindex = 0\nbind = \"::1\"\ninterface = \"lo\"\n{range}"), "either"),
+            (format!("[[wan]]\nindex = 0\nbind = \"here\"\n{range}"), "bind"),
+            (format!("[[wan]]\nindex = 0\ncolour = 1\n{range}"), "colour"),
+        ];
+        for (text, part) in cases {
+            let error = Wan::read(&text).unwrap_err();
+            assert_eq!(error.kind().exit_code(), 2);
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_default_ranges_are_apart_and_below_every_ephemeral_range() {
+        let wans = Wan::defaults();
+        assert_eq!(wans.len(), 3);
+        assert!(wans.windows(2).all(|two| two[0].range.last() < two[1].range.first()));
+        assert!(wans.iter().all(|wan| wan.range.last().get() < 32_768 && wan.range.count() == 1_000));
+    }
+}
