@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::diff::{changed_lines, relative};
+use super::pool_document::LeaseView;
 use crate::deploy::{Rule, Why};
 use crate::model::{
     Binding, BindingState, ContainerState, FileEdit, Holder, Mapping, Port, Protocol, Socket, SourceSpot, Unseen,
@@ -334,14 +335,14 @@ struct RuleView {
 }
 
 /// `why --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Serialize)]
 pub struct WhyDocument {
     schema: &'static str,
     port: Port,
     sockets: Vec<SocketView>,
     containers: Vec<WhyContainerView>,
     bindings: Vec<BindingView>,
-    leases: Vec<serde_json::Value>,
+    leases: Vec<LeaseView>,
     reserved: Vec<RuleView>,
     advice: Vec<String>,
     free: Option<Port>,
@@ -349,9 +350,8 @@ pub struct WhyDocument {
 }
 
 impl WhyDocument {
-    /// Makes the document.
-    #[must_use]
-    pub fn new(why: &Why) -> Self {
+    /// Makes the document; `leases` are those of the port.
+    pub(super) fn new(why: &Why, leases: Vec<LeaseView>) -> Self {
         let directory = why.project.as_ref().map(|(loaded, _)| loaded.project.directory.clone()).unwrap_or_default();
         let containers = why.containers.iter().map(|(container, published)| WhyContainerView {
             name: container.identity.name.clone(),
@@ -372,7 +372,7 @@ impl WhyDocument {
             sockets: why.sockets.iter().map(SocketView::from).collect(),
             containers: containers.collect(),
             bindings: why.bindings().map(|(binding, mapping)| BindingView::new(binding, mapping, &directory)).collect(),
-            leases: Vec::new(),
+            leases,
             reserved: why.rules.iter().map(rule).collect(),
             advice: why.advice.iter().map(|advice| advice.say(JSON_LANG)).collect(),
             free: why.free,

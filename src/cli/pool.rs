@@ -18,7 +18,7 @@ use crate::words::verbs::VerbWords;
 use crate::words::{Message, Say};
 
 /// The file of the user's pool, in the folder of the user's state.
-const STATE: &str = "pool.json";
+pub(super) const STATE: &str = "pool.json";
 /// The file that names WANs.
 const CONFIG: &str = "pool.toml";
 /// Who holds a lease that was taken for nobody in this namespace: its first process, which lasts as long as it does.

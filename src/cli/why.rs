@@ -3,9 +3,13 @@
 use super::args::{Arguments, ProjectArgs, RuntimeChoice, WhyArgs};
 use super::json::WhyDocument;
 use super::output::Paint;
+use super::pool::STATE;
+use super::pool_document::LeaseView;
 use super::{Ending, Environment, Talk, escape, runtime, wishes};
 use crate::deploy::{self, Rule, Why};
+use crate::disk::Dirs;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lease::{Looked, Pool};
 use crate::model::{ContainerState, Published};
 use crate::plan::{self, Policy};
 use crate::words::verbs::VerbWords;
@@ -19,10 +23,19 @@ pub(super) fn run(arguments: &Arguments, typed: &WhyArgs, talk: &Talk, environme
     let wanted = wishes::ports(Policy::Keep);
     let why = runtime::block_on(deploy::why(&order, typed.port, &wanted, dirs.as_ref()))?
         .map_err(|why| Error::new(ErrorKind::Missing, VerbWords::NoSockets { why: Box::new(why) }))?;
+    let pool = pool(dirs.as_ref())?;
+    let leases = match &pool {
+        Some(pool) => pool.looked_at(pool.leases()?.into_iter().filter(|lease| lease.port == typed.port).collect()),
+        None => Vec::new(),
+    };
     if talk.json {
-        talk.json(&WhyDocument::new(&why))?;
+        let views = pool.as_ref().map(|pool| {
+            let now = pool.now();
+            leases.iter().map(|looked| LeaseView::of(looked, &now)).collect()
+        });
+        talk.json(&WhyDocument::new(&why, views.unwrap_or_default()))?;
     } else {
-        talk.data(&screen(&why, talk))?;
+        talk.data(&screen(&why, &leases, talk))?;
         why.unseen.iter().for_each(|unseen| talk.note(unseen.why.clone()));
     }
     if let Some(error) = &why.project_trouble {
@@ -31,7 +44,13 @@ pub(super) fn run(arguments: &Arguments, typed: &WhyArgs, talk: &Talk, environme
     Ok(Ending::Done)
 }
 
-fn screen(why: &Why, talk: &Talk) -> String {
+/// The user's pool, if there is one.
+fn pool(dirs: Option<&Dirs>) -> Result<Option<Pool>> {
+    let file = dirs.map(|dirs| dirs.state.join(STATE)).filter(|file| file.is_file());
+    file.map(|file| Pool::open(&file)).transpose()
+}
+
+fn screen(why: &Why, leases: &[Looked], talk: &Talk) -> String {
     let say = |message: &Message| message.say(talk.lang);
     let mut screen = talk.out.paint(&say(&WhyWords::Title { port: why.port }.into()), Paint::Bold) + "\n";
     let mut section = |heading: WhyWords, lines: Vec<Message>| {
@@ -45,6 +64,7 @@ fn screen(why: &Why, talk: &Talk) -> String {
     };
     section(WhyWords::SocketsHeading, sockets(why));
     section(WhyWords::ContainersHeading, containers(why));
+    section(WhyWords::LeasesHeading, leases.iter().map(lease_line).collect());
     section(WhyWords::ProjectHeading, bindings(why, talk.lang));
     section(WhyWords::SystemHeading, why.rules.iter().map(|rule| rule_line(*rule)).collect());
     section(WhyWords::AdviceHeading, why.advice.clone());
@@ -86,6 +106,11 @@ fn bindings(why: &Why, lang: Lang) -> Vec<Message> {
         .into()
     };
     why.bindings().map(line).collect()
+}
+
+fn lease_line(looked: &Looked) -> Message {
+    let (pid, purpose) = (looked.lease.holder.pid, looked.lease.purpose.clone());
+    if purpose.is_empty() { WhyWords::LeasedTo { pid } } else { WhyWords::LeasedFor { pid, purpose } }.into()
 }
 
 fn rule_line(rule: Rule) -> Message {

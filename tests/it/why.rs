@@ -25,6 +25,12 @@ fn a_held_port_is_named_with_its_holder_its_wanter_and_the_ways_out() {
     let free = answer["free"].as_u64().expect("a free port near it");
     let advice = answer["advice"].to_string();
     assert!(free > u64::from(port) && advice.contains(&format!("--port WEB_PORT={free}")), "{advice}");
+    let leased = sandbox.run(&["pool", "alloc", "--json", "--purpose", "demo"]).expect_code(0).json();
+    let lease = leased["leases"][0].clone();
+    let answer = sandbox.run(&["why", &lease["port"].to_string(), "--json"]).expect_code(0).json();
+    assert_eq!((&answer["leases"][0]["id"], &answer["leases"][0]["purpose"]), (&lease["id"], &json!("demo")));
+    let screen = sandbox.run(&["why", &lease["port"].to_string()]).expect_code(0).stdout;
+    assert!(screen.contains("leases") && screen.contains("for demo"), "{screen}");
     let screen = sandbox.run(&["why", &word]).expect_code(0).stdout;
     for part in ["sockets", "this project", "compose.yaml:4:", "ways out"] {
         assert!(screen.contains(part), "{part}: {screen}");

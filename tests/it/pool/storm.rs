@@ -35,7 +35,7 @@ fn rounds() -> u64 {
 }
 
 fn open(folder: &Path) -> Pool {
-    let patience = Duration::from_secs(120);
+    let patience = Duration::from_mins(2);
     Pool::open_with(&folder.join("pool.json"), Options { patience, ..Options::default() }).expect("a pool")
 }
 
@@ -60,7 +60,7 @@ fn work(folder: &Path, range: PortRange, rounds: u64) {
                 Err(error) => panic!("{error}"),
             }
         };
-        let ports: Vec<u16> = lease.ports().map(|port| port.get()).collect();
+        let ports: Vec<u16> = lease.ports().map(portwright::model::Port::get).collect();
         assert_eq!(ports, (ports[0]..ports[0] + PORTS).collect::<Vec<_>>());
         note("has", ports[0]);
         let listeners: Vec<_> =
