@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::values;
+use super::values::{self, MappingTarget};
 use crate::bench::plan::Test;
 use crate::model::{Port, PortRange};
+use crate::tunnel::caller::ApiUrl;
 use crate::words::Lang;
 
 /// A whole command line.
@@ -102,6 +103,13 @@ pub enum Verb {
         /// What of the pool.
         #[command(subcommand)]
         verb: PoolVerb,
+    },
+    /// Mappings of a running tunnel server.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Mapping {
+        /// What to do.
+        #[command(subcommand)]
+        verb: MappingVerb,
     },
     /// The load test.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -385,9 +393,129 @@ pub enum TunnelVerb {
         #[command(subcommand)]
         verb: TokenVerb,
     },
+    /// How a running server is, and who is connected.
+    Status(ApiArgs),
     /// Asks the server of a configuration whether it is well; the container's health check.
     #[command(hide = true)]
     Health(TunnelServerArgs),
+}
+
+/// A verb of mappings.
+#[derive(Debug, Clone, Subcommand)]
+pub enum MappingVerb {
+    /// Opens a mapping and keeps it.
+    Create(Box<MappingCreateArgs>),
+    /// Closes a mapping.
+    Remove(MappingPortArgs),
+    /// Changes what is named and leaves the rest.
+    Update(MappingUpdateArgs),
+    /// Closes a listener and opens it anew.
+    Reload(MappingPortArgs),
+    /// Lists all mappings.
+    List(ApiArgs),
+}
+
+/// Where an API is, and its key.
+#[derive(Debug, Clone, Args)]
+pub struct ApiArgs {
+    /// The API; `None` for that of the directory's `.env`.
+    #[arg(long, value_parser = values::api_url)]
+    pub api: Option<ApiUrl>,
+    /// The file that holds its key; `None` for the variable or the directory's `.env`.
+    #[arg(long)]
+    pub api_key_file: Option<PathBuf>,
+}
+
+/// Who may visit a mapping.
+#[derive(Debug, Clone, Args)]
+pub struct AccessArgs {
+    /// Only these networks.
+    #[arg(long, value_delimiter = ',', conflicts_with = "deny")]
+    pub allow: Vec<String>,
+    /// Everyone but these networks.
+    #[arg(long, value_delimiter = ',')]
+    pub deny: Vec<String>,
+}
+
+/// `mapping create`.
+#[derive(Debug, Clone, Args)]
+pub struct MappingCreateArgs {
+    /// The public port.
+    #[arg(value_parser = values::one_port)]
+    pub port: Port,
+    /// The target: `PORT`, `HOST` or `HOST:PORT`.
+    #[arg(long, value_parser = values::mapping_target)]
+    pub target: Option<MappingTarget>,
+    /// The client that reaches it.
+    #[arg(long, conflicts_with = "direct")]
+    pub client: Option<String>,
+    /// Whether a client reaches the target.
+    #[arg(long, conflicts_with = "direct")]
+    pub tunnel: bool,
+    /// Whether the server itself reaches the target.
+    #[arg(long)]
+    pub direct: bool,
+    /// `tcp` or `udp`.
+    #[arg(long)]
+    pub protocol: Option<String>,
+    /// `v1` or `v2`.
+    #[arg(long)]
+    pub proxy_protocol: Option<String>,
+    /// Bytes a second in each direction; 0 for none.
+    #[arg(long, value_parser = values::bytes_per_second)]
+    pub limit: Option<u64>,
+    /// Who may visit it.
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// What people call it.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The server.
+    #[command(flatten)]
+    pub api: ApiArgs,
+    /// Asks nothing, which this verb never does.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `mapping update`.
+#[derive(Debug, Clone, Args)]
+pub struct MappingUpdateArgs {
+    /// The public port.
+    #[arg(value_parser = values::one_port)]
+    pub port: Port,
+    /// Bytes a second in each direction; 0 for none.
+    #[arg(long, value_parser = values::bytes_per_second)]
+    pub limit: Option<u64>,
+    /// Who may visit it.
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// Lets everyone visit it.
+    #[arg(long, conflicts_with_all = ["allow", "deny"])]
+    pub open: bool,
+    /// What people call it.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The server.
+    #[command(flatten)]
+    pub api: ApiArgs,
+    /// Asks nothing, which this verb never does.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `mapping remove` and `mapping reload`.
+#[derive(Debug, Clone, Args)]
+pub struct MappingPortArgs {
+    /// The public port.
+    #[arg(value_parser = values::one_port)]
+    pub port: Port,
+    /// The server.
+    #[command(flatten)]
+    pub api: ApiArgs,
+    /// Asks nothing.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// A verb of tokens.
@@ -733,8 +861,16 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Logs(_) => "logs",
             Self::Down(_) => "down",
+            Self::Tunnel { verb: TunnelVerb::Status(_) } => "tunnel.status",
             Self::Tunnel { .. } => "tunnel",
             Self::Pool { .. } => "pool",
+            Self::Mapping { verb } => match verb {
+                MappingVerb::Create(_) => "mapping.create",
+                MappingVerb::Remove(_) => "mapping.remove",
+                MappingVerb::Update(_) => "mapping.update",
+                MappingVerb::Reload(_) => "mapping.reload",
+                MappingVerb::List(_) => "mapping.list",
+            },
             Self::Bench(BenchArgs { verb: Some(BenchVerb::Serve(_)), .. }) => "bench-serve",
             Self::Bench(_) => "bench",
             Self::Supervise(_) => "supervise",

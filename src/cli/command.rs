@@ -95,6 +95,13 @@ fn about(path: &str) -> Option<H> {
         "tunnel" => H::Tunnel,
         "tunnel server" => H::TunnelServer,
         "tunnel client" => H::TunnelClient,
+        "tunnel status" => H::TunnelStatus,
+        "mapping" => H::Mapping,
+        "mapping create" => H::MappingCreate,
+        "mapping remove" => H::MappingRemove,
+        "mapping update" => H::MappingUpdate,
+        "mapping reload" => H::MappingReload,
+        "mapping list" => H::MappingList,
         "tunnel health" => H::TunnelHealth,
         "tunnel token" => H::TunnelToken,
         "tunnel token create" => H::TokenCreate,
@@ -127,6 +134,10 @@ fn examples(path: &str) -> Option<H> {
         "status" => H::StatusExamples,
         "logs" => H::LogsExamples,
         "down" => H::DownExamples,
+        "tunnel status" => H::TunnelStatusExamples,
+        "mapping" | "mapping create" | "mapping remove" | "mapping update" | "mapping reload" | "mapping list" => {
+            H::MappingExamples
+        }
         "tunnel client" => H::TunnelClientExamples,
         "pool run" => H::PoolRunExamples,
         path if path.starts_with("pool") => H::PoolExamples,
@@ -163,6 +174,9 @@ fn switch(path: &str, id: &str) -> Option<H> {
         (_, "yes") => H::Yes,
         (_, "dry_run") => H::DryRun,
         (_, "no_launch") => H::NoLaunch,
+        ("mapping create", "tunnel") => H::MappingTunnel,
+        ("mapping create", "direct") => H::MappingDirect,
+        (_, "open") => H::MappingOpen,
         (_, "strict") => H::Strict,
         (_, "override_file") => H::Override,
         (_, "ripple") => H::Ripple,
@@ -182,7 +196,29 @@ fn switch(path: &str, id: &str) -> Option<H> {
     })
 }
 
+/// The words of an argument of `mapping`, and of those that every verb has which asks an API.
+fn valued_of_api(path: &str, id: &str) -> Option<(H, H)> {
+    Some(match (path, id) {
+        (_, "api") => (H::Api, H::UrlValue),
+        (_, "api_key_file") => (H::ApiKeyFile, H::FileValue),
+        (path, _) if !path.starts_with("mapping ") => return None,
+        (_, "port") => (H::MappingPort, H::PortValue),
+        (_, "target") => (H::MappingTarget, H::TargetValue),
+        (_, "client") => (H::MappingClient, H::NameValue),
+        (_, "protocol") => (H::MappingProtocol, H::ProtocolValue),
+        (_, "proxy_protocol") => (H::MappingProxy, H::VersionValue),
+        (_, "limit") => (H::MappingLimit, H::BytesValue),
+        (_, "allow") => (H::MappingAllow, H::NetworkValue),
+        (_, "deny") => (H::MappingDeny, H::NetworkValue),
+        (_, "name") => (H::MappingName, H::NameValue),
+        _ => return None,
+    })
+}
+
 fn valued(path: &str, id: &str) -> Option<(H, H)> {
+    if let Some(words) = valued_of_api(path, id) {
+        return Some(words);
+    }
     Some(match (path, id) {
         (path, id) if path.starts_with("pool ") && pool_valued(path, id).is_some() => return pool_valued(path, id),
         (_, "directory") => (H::Directory, H::DirValue),

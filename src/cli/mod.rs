@@ -14,6 +14,7 @@ pub mod error;
 pub mod escape;
 pub mod interrupt;
 pub mod json;
+mod mapping;
 mod mask;
 pub mod output;
 mod pages;
@@ -103,6 +104,8 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Tunnel { verb: TunnelVerb::Client(typed) } => tunnel::client(typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Token { verb } } => token::run(arguments, verb, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
+        Verb::Tunnel { verb: TunnelVerb::Status(typed) } => mapping::status(arguments, typed, talk, environment),
+        Verb::Mapping { verb } => mapping::run(arguments, verb, talk, environment),
         Verb::Why(typed) => why::run(arguments, typed, talk, environment),
         Verb::Completions(typed) => pages::completions(typed, talk),
         Verb::Man(typed) => pages::man(typed, talk),

@@ -13,7 +13,9 @@ use clap::{Arg, Command, ValueEnum};
 use super::args::{BenchTests, PortWish, ReportFormat, ReportTarget};
 use crate::bench::plan::{CONNECTIONS_MAX, ROUNDS_MAX, SIZE_MAX, TESTS, Test};
 use crate::model::{Port, PortRange};
+use crate::tunnel::caller::ApiUrl;
 use crate::words::cli::CliWords;
+use crate::words::tunnel::TunnelWords;
 use crate::words::{Lang, Message};
 
 /// Longest wait that can be asked for: a day. Longer is a slip of the keyboard.
@@ -56,6 +58,52 @@ pub fn port(text: &str) -> Result<Port, Message> {
 
 pub(super) fn one_port(text: &str) -> Read<Port> {
     port(text).map_err(ValueError)
+}
+
+pub(super) fn api_url(text: &str) -> Read<ApiUrl> {
+    text.parse().map_err(|words: TunnelWords| ValueError(words.into()))
+}
+
+/// The target of a mapping, with what was typed of it. The server judges the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingTarget {
+    /// The host; `None` where a port alone was typed.
+    pub host: Option<String>,
+    /// The port; `None` where a host alone was typed.
+    pub port: Option<Port>,
+}
+
+pub(super) fn mapping_target(text: &str) -> Read<MappingTarget> {
+    let refused = || refuse(CliWords::WantsTarget);
+    let bare = |host: &str| host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
+    if let Ok(port) = text.parse() {
+        return Ok(MappingTarget { host: None, port: Some(port) });
+    }
+    if text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return refused();
+    }
+    let is_bare_v6 = text.parse::<std::net::Ipv6Addr>().is_ok() || text.ends_with(']');
+    match text.rsplit_once(':').filter(|_| !is_bare_v6) {
+        None => Ok(MappingTarget { host: Some(bare(text)), port: None }),
+        Some((host, port)) if !host.is_empty() => match port.parse() {
+            Ok(port) => Ok(MappingTarget { host: Some(bare(host)), port: Some(port) }),
+            Err(_) => refused(),
+        },
+        Some(_) => refused(),
+    }
+}
+
+/// Reads bytes a second: a number, with K, M or G for powers of 1024.
+pub(super) fn bytes_per_second(text: &str) -> Read<u64> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 10),
+        Some((at, 'm' | 'M')) => (text.get(..at), 20),
+        Some((at, 'g' | 'G')) => (text.get(..at), 30),
+        _ => (Some(text), 0),
+    };
+    let number = digits.and_then(|digits| digits.parse::<u64>().ok());
+    let bytes = number.and_then(|number| number.checked_mul(1 << shift));
+    bytes.map_or_else(|| refuse(CliWords::WantsBytesPerSecond), Ok)
 }
 
 pub(super) fn port_range(text: &str) -> Read<PortRange> {

@@ -7,6 +7,7 @@ mod accounts;
 pub mod address;
 mod api;
 mod audit;
+pub mod caller;
 pub mod client;
 pub mod config;
 mod control;

@@ -331,7 +331,7 @@ pub(super) fn at(error: Error, config_file: Option<&Path>) -> Error {
 }
 
 /// Reads the file of `api.api_key_file`, which nobody else may read.
-fn read_key(path: &Path) -> Result<String> {
+pub(super) fn read_key(path: &Path) -> Result<String> {
     read_secret(
         path,
         TunnelWords::KeyFileUnreadable,

@@ -35,6 +35,8 @@ usage: {usage}", "{hint}
             "the command line cannot be understood: {detail}", "无法理解该命令行：{detail}";
         TryHelp { command: String } => "run `{command} --help`", "运行 `{command} --help` 查看帮助";
 
+        WantsTarget => "PORT, HOST or HOST:PORT; an IPv6 address before a port stands in brackets", "端口、主机 或 主机:端口；端口前的 IPv6 地址须加方括号";
+        WantsBytesPerSecond => "bytes a second, such as 500000, 64K or 1M; 0 is no limit", "每秒字节数，例如 500000、64K 或 1M；0 表示不限";
         WantsPort => "a port is a whole number from 1 to 65535", "端口应为 1 到 65535 之间的整数";
         WantsRange => "a range is written A-B, from the lower port to the higher, within 1 to 65535",
             "范围写作 起-止，由小到大，在 1 到 65535 之间";

@@ -24,6 +24,13 @@ catalogue! {
         TunnelToken => "Make, list and revoke the tokens of clients", "新建、列出和吊销客户端令牌";
         TokenCreate => "Make a token and print it, this once, with its join code", "新建令牌，并一次性打印令牌及其加入码";
         TokenList => "List the tokens, also the revoked ones", "列出令牌，包括已吊销的";
+        TunnelStatus => "How a running tunnel server is, and who is connected", "查看运行中的隧道服务端及已连接的客户端";
+        Mapping => "Make, change and list the mappings of a running tunnel server", "新建、修改和列出运行中隧道服务端的映射";
+        MappingCreate => "Open a mapping and keep it", "新建映射并保存";
+        MappingRemove => "Close a mapping; its visitors have 5 s to finish", "删除映射；其访客有 5 秒时间完成";
+        MappingUpdate => "Change what is named and leave the rest; visitors stay", "只修改所指定的内容，其余保持不变，访客不受影响";
+        MappingReload => "Close the listener of one mapping and open it anew", "关闭并重新打开一个映射的监听端口";
+        MappingList => "List all mappings with their state", "列出所有映射及其状态";
         TokenRevoke => "Take a token back; its clients are cut off at once", "吊销令牌；其客户端立即断开";
         TunnelHealth => "Ask a running tunnel server whether it is well", "询问运行中的隧道服务端是否正常";
         Bench => "Load test of any TCP service, through a tunnel or not", "对任意 TCP 服务进行负载测试，无论是否经过隧道";
@@ -167,6 +174,25 @@ catalogue! {
         WhichPorts => "The ports", "端口";
         PoolHold => "Keep a socket bound to each port meanwhile; the program has to set SO_REUSEADDR", "期间为每个端口保持一个已绑定的套接字；程序须设置 SO_REUSEADDR";
         RunCommand => "The program and its arguments; {{port}} and {{port1}} in them stand for ports", "程序及其参数；其中的 {{port}}、{{port1}} 代表端口";
+        MappingPort => "The public port", "公网端口";
+        MappingTarget => "What it leads to: PORT, HOST or HOST:PORT [default: 127.0.0.1 behind the tunnel]", "映射的目标：端口、主机 或 主机:端口 [默认：隧道后的 127.0.0.1]";
+        MappingClient => "The client that reaches the target", "访问目标的客户端名称";
+        MappingTunnel => "A client reaches the target, also where a target is named", "由客户端访问目标，即使已指定目标";
+        MappingDirect => "The server itself reaches the target", "由服务器自己访问目标";
+        MappingProtocol => "tcp or udp [default: tcp]", "tcp 或 udp [默认：tcp]";
+        MappingProxy => "Tell the target who the visitor is: v1 or v2", "用 PROXY 协议告知目标访客地址：v1 或 v2";
+        MappingLimit => "Bytes a second in each direction, such as 64K or 1M; 0 is no limit", "每个方向每秒字节数，例如 64K 或 1M；0 表示不限";
+        MappingAllow => "Let in only these addresses or networks; separate several with commas", "只允许这些地址或网段；多个之间用逗号分隔";
+        MappingDeny => "Let in everyone but these addresses or networks", "拒绝这些地址或网段，其余允许";
+        MappingOpen => "Let everyone in again", "重新允许所有访客";
+        MappingName => "What people call it", "映射名称";
+        Api => "The API of the server [default: as .env of the directory says, else http://127.0.0.1:8080]",
+            "服务器的 API 网址 [默认：按目录中的 .env，否则为 http://127.0.0.1:8080]";
+        ApiKeyFile => "The file that holds the API key [default: PORTWRIGHT_API_API_KEY, else .env of the directory]",
+            "保存 API 密钥的文件 [默认：PORTWRIGHT_API_API_KEY，否则取目录中的 .env]";
+        UrlValue => "URL", "网址";
+        NetworkValue => "NET", "网段";
+        VersionValue => "VERSION", "版本";
         Config => "The configuration file", "配置文件";
         TokenConfig => "The server's configuration file [default: the server that quick-start launched]", "服务器的配置文件 [默认：quick-start 启动的服务器]";
         TokenName => "What to call it: at most 31 letters, digits and the signs - _ .", "令牌名称：最多 31 个字符，可用字母、数字和 - _ .";
@@ -256,6 +282,20 @@ catalogue! {
             "  portwright tunnel client --join CODE             一个加入码包含全部信息
   portwright tunnel client --server tunnel.example.org:9000 --token-file token --pin sha256:…
   portwright tunnel client --join CODE --expose 22 --expose 10.0.0.5:80  只开放这些目标";
+        MappingExamples => "  portwright mapping create 10022                  port 22 of the client's machine
+  portwright mapping create 10080 --target 10.0.0.5:80 --direct  a target that the server reaches
+  portwright mapping update 10022 --allow 192.0.2.0/24 --limit 1M
+  portwright mapping list -C ./server              of the server in another directory",
+            "  portwright mapping create 10022                  客户端机器的 22 端口
+  portwright mapping create 10080 --target 10.0.0.5:80 --direct  服务器可直接访问的目标
+  portwright mapping update 10022 --allow 192.0.2.0/24 --limit 1M
+  portwright mapping list -C ./server              其他目录中的服务器";
+        TunnelStatusExamples => "  portwright tunnel status                         of the server in this directory, or the bundled one
+  portwright tunnel status --json                  as JSON
+  portwright tunnel status --api http://127.0.0.1:8081 --api-key-file key",
+            "  portwright tunnel status                         当前目录或内置的服务器
+  portwright tunnel status --json                  以 JSON 输出
+  portwright tunnel status --api http://127.0.0.1:8081 --api-key-file key";
         TokenExamples => "  portwright tunnel token create --name home       of the server that quick-start launched
   portwright tunnel token create --config config.yaml --name ci --ports 10000-10009
   portwright tunnel token list --config config.yaml

@@ -48,6 +48,16 @@ catalogue! {
         NoAnswer { address: String, reason: String } => "no answer from {address}: {reason}", "{address} 没有响应：{reason}";
         ForeignAnswer { address: String } => "what answers at {address} is not a tunnel server", "在 {address} 响应的不是隧道服务器";
 
+        ApiUrlTls => "a URL with http://; the API itself has no TLS, so reach it through a tunnel or on its own machine", "以 http:// 开头的网址；API 本身不支持 TLS，请在其所在机器上或经由隧道访问";
+        ApiUrlBroken => "a URL such as http://127.0.0.1:8080, without a path", "形如 http://127.0.0.1:8080 的网址，不含路径";
+        ApiUnreachable { url: String, reason: String } => "the API at {url} cannot be reached: {reason}", "无法访问 {url} 的 API：{reason}";
+        NameApi => "start the server, or name its API with `--api URL` or its directory with `-C DIR`", "请启动服务器，或用 `--api 网址` 指定其 API，或用 `-C 目录` 指定其目录";
+        ApiRefused { message: String, code: String } => "{message} ({code})", "{message}（{code}）";
+        AnswerLost { url: String, reason: String } => "the answer of {url} got lost, and the change may have been made: {reason}", "未收到 {url} 的答复，更改可能已经生效：{reason}";
+        LookAtMappings => "`portwright mapping list` shows how it is now", "可用 `portwright mapping list` 查看当前状态";
+        NoApiKey => "there is no API key to show to the server", "没有可出示给服务器的 API 密钥";
+        GiveApiKey => "name the server's directory with `-C DIR`, or its key with `--api-key-file FILE` or PORTWRIGHT_API_API_KEY",
+            "请用 `-C 目录` 指定服务器目录，或用 `--api-key-file 文件` 或 PORTWRIGHT_API_API_KEY 提供密钥";
         MappingCreated { port: crate::model::Port } => "mapping of port {port} created", "端口映射创建成功：{port}";
         MappingUpdated { port: crate::model::Port } => "mapping of port {port} updated", "映射更新成功：{port}";
         MappingReloaded { port: crate::model::Port } => "mapping of port {port} reloaded", "映射已重新加载：{port}";

@@ -74,6 +74,20 @@ catalogue! {
             "版本 1 没有身份验证和加密：线路上的任何人或冒充服务器者都能读取全部数据并访问所暴露的目标；不使用令牌";
         TunnelWaiting { seconds: String } => "trying again in {seconds} s", "{seconds} 秒后重试";
         CutVisitors { count: usize } => "{count} connections did not finish in time and were reset", "{count} 个连接未能及时结束，已被重置";
+        AskRemoveMapping { port: Port } => "Remove the mapping of port {port}?", "删除端口 {port} 的映射？";
+        NotServed { state: String, reason: String } => "it is {state}: {reason}", "状态为 {state}：{reason}";
+        MappingFailed { port: String, reason: String } => "{port}: {reason}", "{port}：{reason}";
+        NoMappings => "there are no mappings", "没有映射";
+        HintNoMappings => "`portwright mapping create PORT --target HOST:PORT` makes one", "可用 `portwright mapping create 端口 --target 主机:端口` 新建";
+        NoClients => "no client is connected", "没有客户端连接";
+        MappingCounts { active: usize, waiting: usize, failed: usize } =>
+            "mappings: {active} active, {waiting} waiting for a client, {failed} failed", "映射：{active} 个正常，{waiting} 个等待客户端，{failed} 个失败";
+        PublicPortColumn => "PORT", "端口";
+        TargetColumn => "TARGET", "目标";
+        ClientColumn => "CLIENT", "客户端";
+        VisitorsColumn => "VISITORS", "访客";
+        LimitColumn => "LIMIT", "限速";
+        AccessColumn => "ACCESS", "访问";
         ServerHealth { address: String, status: String } => "{address}: {status}", "{address}：{status}";
     }
 }

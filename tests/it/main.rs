@@ -32,6 +32,10 @@ mod launch_tunnel;
 mod launches;
 #[cfg(test)]
 #[cfg(unix)]
+mod mapping;
+mod monitoring;
+#[cfg(test)]
+#[cfg(unix)]
 mod pool;
 mod quick_start;
 #[cfg(unix)]

@@ -1,0 +1,127 @@
+//! `mapping` and `tunnel status` against a real server: what they change, what they print, and how they end.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use portwright::tunnel::health_probe;
+use serde_json::json;
+
+use crate::support::{Answer, Sandbox, free_block};
+
+const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
+
+/// A server laid out in the sandbox's project as `quick-start` does it; killed when dropped.
+struct Served {
+    sandbox: Sandbox,
+    server: Child,
+    first: u16,
+}
+
+impl Served {
+    fn start() -> Self {
+        let first = free_block(20);
+        let config = format!(
+            "port_range: {{ from: {}, end: {}, listen: 127.0.0.1 }}\n\
+             tunnel: {{ enabled: false }}\napi: {{ listen_port: {first} }}\ndatabase: {{ path: mappings.db }}\n",
+            first + 1,
+            first + 19
+        );
+        let env = format!("API_PORT={first}\nPORTWRIGHT_BIND=127.0.0.1\nPORTWRIGHT_API_API_KEY={KEY}\n");
+        let sandbox = Sandbox::new(&[("config.yaml", &config), (".env", &env)]);
+        let mut command = sandbox.command(&["tunnel", "server", "--config", "config.yaml", "--env-file", ".env"]);
+        let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a server");
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while health_probe(SocketAddr::from(([127, 0, 0, 1], first))).is_err() {
+            assert!(Instant::now() < give_up, "it does not serve");
+            std::thread::yield_now();
+        }
+        Self { sandbox, server, first }
+    }
+
+    fn run(&self, line: &str) -> Answer {
+        self.sandbox.run(&line.split_whitespace().collect::<Vec<_>>())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        self.server.wait().expect("gone");
+    }
+}
+
+#[test]
+fn mappings_are_made_changed_listed_and_removed_by_the_key_of_the_directory() {
+    let served = Served::start();
+    let (port, target) = (served.first + 1, TcpListener::bind("127.0.0.1:0").expect("a target"));
+    let target = target.local_addr().expect("an address").port();
+    let made =
+        served.run(&format!("mapping create {port} --target {target} --direct --name web --json")).expect_code(0);
+    assert!(made.stdout.trim_start().starts_with("{\"schema\":\"portwright.mapping.create/1\""), "{}", made.stdout);
+    let mapping = &made.json()["mapping"];
+    assert_eq!((&mapping["state"], &mapping["target_port"]), (&json!("active"), &json!(target)));
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok(), "it is served");
+    let taken = served.run(&format!("mapping create {port} --target {target} --direct")).expect_code(3);
+    assert!(taken.stderr.contains("mapping_exists") && taken.stdout.is_empty(), "{}", taken.stderr);
+    let chinese = served.run(&format!("mapping create {port} --target {target} --direct --lang zh-CN")).expect_code(3);
+    assert!(chinese.stderr.contains("已经存在"), "{}", chinese.stderr);
+    let updated = served.run(&format!("mapping update {port} --limit 64K --allow 127.0.0.0/8 --json")).expect_code(0);
+    assert_eq!(updated.json()["mapping"]["bandwidth_limit"], 65_536);
+    let reloaded = served.run(&format!("mapping reload {port} --json")).expect_code(0);
+    assert_eq!(reloaded.json()["schema"], "portwright.mapping.reload/1");
+    let list = served.run("mapping list --json").expect_code(0).json();
+    assert_eq!((&list["schema"], &list["mappings"][0]["name"]), (&json!("portwright.mapping.list/1"), &json!("web")));
+    let table = served.run("mapping list").expect_code(0);
+    for word in ["PORT", "web", "active", &format!("{port}/tcp"), "65536 B/s", "+1"] {
+        assert!(table.stdout.contains(word), "{word}: {}", table.stdout);
+    }
+    let removed = served.run(&format!("mapping remove {port} --yes --json")).expect_code(0);
+    assert_eq!(removed.json()["removed"], json!([port]));
+    let again = served.run(&format!("mapping remove {port} --yes --json")).expect_code(3).json();
+    assert_eq!(again["schema"], "portwright.mapping.remove/1");
+    assert!(again["error"]["message"].as_str().is_some_and(|text| text.contains("mapping_not_found")), "{again}");
+    let status = served.run("tunnel status --json").expect_code(0).json();
+    assert_eq!((&status["schema"], &status["status"]), (&json!("portwright.tunnel.status/1"), &json!("ok")));
+    assert_eq!((&status["clients"], &status["mappings"]["failed"]), (&json!([]), &json!(0)));
+    let people = served.run("tunnel status").expect_code(0);
+    assert!(
+        people.stdout.contains(": ok") && people.stderr.contains("no client"),
+        "{} {}",
+        people.stdout,
+        people.stderr
+    );
+}
+
+#[test]
+fn nobody_there_no_key_and_a_wrong_one_end_each_in_its_own_way() {
+    let served = Served::start();
+    let elsewhere = Sandbox::new(&[]);
+    let run = |line: &str, key: Option<&str>| {
+        let mut command: Command = elsewhere.command(&line.split_whitespace().collect::<Vec<_>>());
+        if let Some(key) = key {
+            command.env("PORTWRIGHT_API_API_KEY", key);
+        }
+        Answer::from(command.output().expect("the program runs"))
+    };
+    let api = format!("--api http://127.0.0.1:{}", served.first);
+    run(&format!("mapping list {api}"), None).expect_code(2);
+    run(&format!("mapping list {api}"), Some(KEY)).expect_code(0);
+    let wrong = run(&format!("mapping list {api}"), Some("not-the-key")).expect_code(3);
+    assert!(wrong.stderr.contains("key_wrong") && !wrong.stderr.contains("not-the-key"), "{}", wrong.stderr);
+    let nobody = run(&format!("mapping list --api http://127.0.0.1:{}", served.first + 5), Some(KEY)).expect_code(5);
+    assert!(nobody.stderr.contains("cannot be reached"), "{}", nobody.stderr);
+    let json =
+        run(&format!("tunnel status --json --api localhost:{}", served.first + 5), Some(KEY)).expect_code(5).json();
+    assert_eq!(json["schema"], "portwright.tunnel.status/1");
+    run("mapping list --api https://127.0.0.1:1", Some(KEY)).expect_code(2);
+    run("mapping create 70000", Some(KEY)).expect_code(2);
+    elsewhere.write("key", &format!("{KEY}\n"));
+    let file = format!("mapping list {api} --api-key-file key");
+    assert!(run(&file, None).expect_code(3).stderr.contains("can be read by others"), "an open file is refused");
+    let path = elsewhere.project().join("key");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("permissions");
+    run(&file, None).expect_code(0);
+    let here = served.sandbox.project().display().to_string();
+    run(&format!("mapping list -C {here}"), None).expect_code(0);
+}
