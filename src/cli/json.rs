@@ -335,7 +335,7 @@ struct RuleView {
 }
 
 /// `why --json`.
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WhyDocument {
     schema: &'static str,
     port: Port,
@@ -350,8 +350,9 @@ pub struct WhyDocument {
 }
 
 impl WhyDocument {
-    /// Makes the document; `leases` are those of the port.
-    pub(super) fn new(why: &Why, leases: Vec<LeaseView>) -> Self {
+    /// Makes the document.
+    #[must_use]
+    pub fn new(why: &Why) -> Self {
         let directory = why.project.as_ref().map(|(loaded, _)| loaded.project.directory.clone()).unwrap_or_default();
         let containers = why.containers.iter().map(|(container, published)| WhyContainerView {
             name: container.identity.name.clone(),
@@ -372,7 +373,7 @@ impl WhyDocument {
             sockets: why.sockets.iter().map(SocketView::from).collect(),
             containers: containers.collect(),
             bindings: why.bindings().map(|(binding, mapping)| BindingView::new(binding, mapping, &directory)).collect(),
-            leases,
+            leases: why.leases.iter().map(LeaseView::of).collect(),
             reserved: why.rules.iter().map(rule).collect(),
             advice: why.advice.iter().map(|advice| advice.say(JSON_LANG)).collect(),
             free: why.free,

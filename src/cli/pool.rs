@@ -17,8 +17,6 @@ use crate::words::lease::LeaseWords;
 use crate::words::verbs::VerbWords;
 use crate::words::{Message, Say};
 
-/// The file of the user's pool, in the folder of the user's state.
-pub(super) const STATE: &str = "pool.json";
 /// The file that names WANs.
 const CONFIG: &str = "pool.toml";
 /// Who holds a lease that was taken for nobody in this namespace: its first process, which lasts as long as it does.
@@ -31,7 +29,7 @@ pub(super) fn run(arguments: &Arguments, verb: &PoolVerb, talk: &Talk, environme
         PoolVerb::Release(typed) => release(&pool, &typed.which, talk),
         PoolVerb::Renew(typed) => {
             let renewed = pool.renew(&meant(&typed.which), typed.ttl)?;
-            show(&pool, &pool.looked_at(renewed), talk)
+            show(&pool.looked_at(renewed), talk)
         }
         PoolVerb::List(_) => list(&pool, talk),
         PoolVerb::Usage(_) => usage(&pool, talk),
@@ -48,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, verb: &PoolVerb, talk: &Talk, environme
 fn open(arguments: &Arguments, typed: &PoolArgs, environment: &Environment) -> Result<Pool> {
     let state = match &typed.state {
         Some(path) => wishes::working_directory()?.join(path),
-        None => wishes::dirs(environment)?.state.join(STATE),
+        None => wishes::dirs(environment)?.pool(),
     };
     let usual = Options::default();
     let options = Options {
@@ -93,7 +91,7 @@ fn alloc(pool: &Pool, typed: &PoolAllocArgs, talk: &Talk) -> Result<Ending> {
     let holder = typed.pid.unwrap_or_else(|| host::caller().unwrap_or(FIRST_PROCESS));
     let leases = pool.grant(&request(&typed.lease, Some(holder)))?;
     let result = if talk.json {
-        talk.json(&LeasesDocument::new(&pool.looked_at(leases.clone()), &pool.now()))
+        talk.json(&LeasesDocument::new(&pool.looked_at(leases.clone())))
     } else {
         talk.data(&leases.iter().map(|lease| lease.port.to_string() + "\n").collect::<String>())
     };
@@ -134,20 +132,19 @@ fn gone(pool: &Pool, released: Vec<Granted>, not_leased: Vec<Port>, talk: &Talk)
         talk.note(LeaseWords::NotLeased { port: *port });
     }
     if talk.json {
-        talk.json(&ReleaseDocument::new(&pool.looked_at(released), not_leased, &pool.now()))?;
+        talk.json(&ReleaseDocument::new(&pool.looked_at(released), not_leased))?;
     }
     Ok(Ending::Done)
 }
 
 fn list(pool: &Pool, talk: &Talk) -> Result<Ending> {
     let leases = pool.leases()?;
-    show(pool, &pool.looked_at(leases), talk)
+    show(&pool.looked_at(leases), talk)
 }
 
-fn show(pool: &Pool, leases: &[Looked], talk: &Talk) -> Result<Ending> {
-    let now = pool.now();
+fn show(leases: &[Looked], talk: &Talk) -> Result<Ending> {
     if talk.json {
-        talk.json(&LeasesDocument::new(leases, &now))?;
+        talk.json(&LeasesDocument::new(leases))?;
         return Ok(Ending::Done);
     }
     if leases.is_empty() {
@@ -164,7 +161,7 @@ fn show(pool: &Pool, leases: &[Looked], talk: &Talk) -> Result<Ending> {
         VerbWords::StateColumn.into(),
     ];
     let state = |looked: &Looked| {
-        let words: Message = match (looked.is_over(&now), &looked.used_by, looked.life) {
+        let words: Message = match (looked.is_over, &looked.used_by, looked.life) {
             (true, Some(owner), _) => LeaseWords::OverInUse { holder: Box::new(plan::held_by(owner).into()) }.into(),
             (true, None, _) => LeaseWords::Over.into(),
             (false, _, Life::Unsure) => LeaseWords::Unsure.into(),
@@ -181,7 +178,7 @@ fn show(pool: &Pool, leases: &[Looked], talk: &Talk) -> Result<Ending> {
             Cell::new(&lease.wan.map(|wan| wan.to_string()).unwrap_or_default()),
             Cell::new(&format!("{}{holder}", lease.holder.pid)),
             Cell::new(&lease.purpose),
-            Cell::new(&utc(lease.expires_s(&now))),
+            Cell::new(&utc(looked.expires_s)),
             Cell::new(&lease.id),
             Cell::new(&state(looked)),
         ]

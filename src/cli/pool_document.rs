@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::lease::{Life, Looked, Now, Usage};
+use crate::lease::{Life, Looked, Usage};
 use crate::model::{Port, Unseen};
 use crate::plan;
 use crate::words::{Lang, Say};
@@ -12,7 +12,8 @@ const SCHEMA: &str = "portwright.pool/1";
 /// A day in seconds.
 const DAY_S: u64 = 86_400;
 
-#[derive(Serialize)]
+/// A lease as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct LeaseView {
     id: String,
     wan: Option<u32>,
@@ -24,7 +25,7 @@ pub(super) struct LeaseView {
     in_use_by: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct HolderView {
     pid: u32,
     start: Option<u64>,
@@ -32,8 +33,8 @@ struct HolderView {
 }
 
 impl LeaseView {
-    pub(super) fn of(looked: &Looked, now: &Now) -> Self {
-        let Looked { lease, life, used_by } = looked;
+    pub(super) fn of(looked: &Looked) -> Self {
+        let Looked { lease, life, is_over, expires_s, used_by } = looked;
         let holder = HolderView {
             pid: lease.holder.pid,
             start: lease.holder.start,
@@ -45,9 +46,9 @@ impl LeaseView {
             port: lease.port,
             holder,
             purpose: lease.purpose.clone(),
-            expires: utc(lease.expires_s(now)),
+            expires: utc(*expires_s),
             state: match life {
-                _ if looked.is_over(now) => "over-in-use",
+                _ if *is_over => "over-in-use",
                 Life::Unsure => "unsure",
                 Life::Alive | Life::Dead => "held",
             },
@@ -99,14 +100,14 @@ struct UnseenView {
 }
 
 impl LeasesDocument {
-    pub(super) fn new(leases: &[Looked], now: &Now) -> Self {
-        Self { schema: SCHEMA, leases: leases.iter().map(|looked| LeaseView::of(looked, now)).collect() }
+    pub(super) fn new(leases: &[Looked]) -> Self {
+        Self { schema: SCHEMA, leases: leases.iter().map(LeaseView::of).collect() }
     }
 }
 
 impl ReleaseDocument {
-    pub(super) fn new(released: &[Looked], not_leased: Vec<Port>, now: &Now) -> Self {
-        let released = released.iter().map(|looked| LeaseView { state: "released", ..LeaseView::of(looked, now) });
+    pub(super) fn new(released: &[Looked], not_leased: Vec<Port>) -> Self {
+        let released = released.iter().map(|looked| LeaseView { state: "released", ..LeaseView::of(looked) });
         Self { schema: SCHEMA, released: released.collect(), not_leased }
     }
 }

@@ -3,13 +3,9 @@
 use super::args::{Arguments, ProjectArgs, RuntimeChoice, WhyArgs};
 use super::json::WhyDocument;
 use super::output::Paint;
-use super::pool::STATE;
-use super::pool_document::LeaseView;
 use super::{Ending, Environment, Talk, escape, runtime, wishes};
 use crate::deploy::{self, Rule, Why};
-use crate::disk::Dirs;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lease::{Looked, Pool};
 use crate::model::{ContainerState, Published};
 use crate::plan::{self, Policy};
 use crate::words::verbs::VerbWords;
@@ -23,19 +19,10 @@ pub(super) fn run(arguments: &Arguments, typed: &WhyArgs, talk: &Talk, environme
     let wanted = wishes::ports(Policy::Keep);
     let why = runtime::block_on(deploy::why(&order, typed.port, &wanted, dirs.as_ref()))?
         .map_err(|why| Error::new(ErrorKind::Missing, VerbWords::NoSockets { why: Box::new(why) }))?;
-    let pool = pool(dirs.as_ref())?;
-    let leases = match &pool {
-        Some(pool) => pool.looked_at(pool.leases()?.into_iter().filter(|lease| lease.port == typed.port).collect()),
-        None => Vec::new(),
-    };
     if talk.json {
-        let views = pool.as_ref().map(|pool| {
-            let now = pool.now();
-            leases.iter().map(|looked| LeaseView::of(looked, &now)).collect()
-        });
-        talk.json(&WhyDocument::new(&why, views.unwrap_or_default()))?;
+        talk.json(&WhyDocument::new(&why))?;
     } else {
-        talk.data(&screen(&why, &leases, talk))?;
+        talk.data(&screen(&why, talk))?;
         why.unseen.iter().for_each(|unseen| talk.note(unseen.why.clone()));
     }
     if let Some(error) = &why.project_trouble {
@@ -44,13 +31,7 @@ pub(super) fn run(arguments: &Arguments, typed: &WhyArgs, talk: &Talk, environme
     Ok(Ending::Done)
 }
 
-/// The user's pool, if there is one.
-fn pool(dirs: Option<&Dirs>) -> Result<Option<Pool>> {
-    let file = dirs.map(|dirs| dirs.state.join(STATE)).filter(|file| file.is_file());
-    file.map(|file| Pool::open(&file)).transpose()
-}
-
-fn screen(why: &Why, leases: &[Looked], talk: &Talk) -> String {
+fn screen(why: &Why, talk: &Talk) -> String {
     let say = |message: &Message| message.say(talk.lang);
     let mut screen = talk.out.paint(&say(&WhyWords::Title { port: why.port }.into()), Paint::Bold) + "\n";
     let mut section = |heading: WhyWords, lines: Vec<Message>| {
@@ -64,7 +45,7 @@ fn screen(why: &Why, leases: &[Looked], talk: &Talk) -> String {
     };
     section(WhyWords::SocketsHeading, sockets(why));
     section(WhyWords::ContainersHeading, containers(why));
-    section(WhyWords::LeasesHeading, leases.iter().map(lease_line).collect());
+    section(WhyWords::LeasesHeading, leases(why));
     section(WhyWords::ProjectHeading, bindings(why, talk.lang));
     section(WhyWords::SystemHeading, why.rules.iter().map(|rule| rule_line(*rule)).collect());
     section(WhyWords::AdviceHeading, why.advice.clone());
@@ -92,6 +73,11 @@ fn containers(why: &Why) -> Vec<Message> {
     why.containers.iter().map(line).collect()
 }
 
+fn leases(why: &Why) -> Vec<Message> {
+    let leases = why.leases.iter().map(|looked| &looked.lease);
+    leases.map(|lease| WhyWords::LeaseLine { pid: lease.holder.pid, purpose: lease.purpose.clone() }.into()).collect()
+}
+
 fn bindings(why: &Why, lang: Lang) -> Vec<Message> {
     let directory = why.project.as_ref().map(|(loaded, _)| loaded.project.directory.clone()).unwrap_or_default();
     let line = |(binding, mapping): (&crate::model::Binding, &crate::model::Mapping)| {
@@ -106,11 +92,6 @@ fn bindings(why: &Why, lang: Lang) -> Vec<Message> {
         .into()
     };
     why.bindings().map(line).collect()
-}
-
-fn lease_line(looked: &Looked) -> Message {
-    let (pid, purpose) = (looked.lease.holder.pid, looked.lease.purpose.clone());
-    if purpose.is_empty() { WhyWords::LeasedTo { pid } } else { WhyWords::LeasedFor { pid, purpose } }.into()
 }
 
 fn rule_line(rule: Rule) -> Message {

@@ -5,10 +5,10 @@
 //! Observe.
 
 mod bundled;
-mod claims;
 mod instance;
 mod keeper;
 mod launch;
+mod leases;
 mod log;
 mod native;
 mod observe;
@@ -47,8 +47,8 @@ use crate::model::{MappingId, Port, Project};
 use crate::plan::{Decision, Policy, PortPlan, Wishes};
 use crate::words::Message;
 use crate::words::deploy::DeployWords;
-use claims::Claims;
 use launch::LaunchFailure;
+use leases::Leases;
 
 /// How often a port may be lost between plan and start before the run gives up.
 const ATTEMPTS_MAX: u32 = 3;
@@ -143,7 +143,7 @@ pub async fn quick_start(
     if order.dry_run {
         let memory = memory(&order.project, dirs, &loaded);
         let loaded = instance::refreshed(loaded, &memory.sticky)?;
-        let (planned, observed) = plan_once(order, loaded, memory, None, audience).await?;
+        let (planned, observed) = plan_once(order, loaded, memory, dirs, None, audience).await?;
         audience.plan(&planned);
         let natively = !observed.facts.own_pids.is_empty();
         let runtime = launch::foreseen(order, &planned, observed.engine, natively, audience).await;
@@ -161,7 +161,7 @@ pub async fn quick_start(
         state: &state,
         lock: &lock,
         interrupt,
-        claims: &Claims::new(dirs),
+        leases: &Leases::new(dirs, &loaded.project.directory)?,
         replaced: Mutex::default(),
     };
     let result = attempts(&run, layout, audience).await;
@@ -235,7 +235,7 @@ pub(crate) struct Run<'a> {
     pub(crate) state: &'a ProjectState,
     pub(crate) lock: &'a ProjectLock,
     pub(crate) interrupt: &'a Interrupt,
-    claims: &'a Claims<'a>,
+    leases: &'a Leases,
     /// The native service that this run stopped to put another one in its place.
     replaced: Mutex<Option<native::Spec>>,
 }
@@ -279,36 +279,44 @@ pub async fn check(order: &ProjectOrder, wishes: &Wishes, dirs: Option<&Dirs>) -
     let memory = dirs.map(|dirs| memory(order, dirs, &loaded)).unwrap_or_default();
     let is_fresh_copy = loaded.instance.is_some() && memory.sticky.is_empty();
     let mut loaded = instance::refreshed(loaded, &memory.sticky)?;
-    let mut observed = observe(order, &loaded.project, memory.clone()).await;
+    let look = async |project: &Project| {
+        let mut observed = observe(order, project, memory.clone()).await;
+        if let Some(dirs) = dirs {
+            leases::show(dirs, &mut observed.facts);
+        }
+        observed
+    };
+    let mut observed = look(&loaded.project).await;
     if is_fresh_copy {
         // A copy that was never made is judged by the ports that it would get.
         let given = Wishes { policy: Policy::Auto, ..wishes.clone() };
         if let Ok(ports) = prepare::settle(&loaded.project, &mut observed.facts, &given) {
             loaded = instance::refreshed(loaded.clone(), &prepare::choices(&loaded.project, &ports.moves))?;
-            observed = observe(order, &loaded.project, memory).await;
+            observed = look(&loaded.project).await;
         }
     }
     let ports = prepare::settle(&loaded.project, &mut observed.facts, wishes)?;
     Ok((loaded, ports))
 }
 
-/// Looks and plans until the plan's ports are this run's alone; without `claims` once.
+/// Looks and plans until the plan's ports are this run's alone; without `leases` once.
 async fn plan_once(
     order: &Order,
     loaded: LoadedProject,
     memory: Memory,
-    claims: Option<&Claims<'_>>,
+    dirs: &Dirs,
+    leases: Option<&Leases>,
     audience: &mut dyn Audience,
 ) -> Result<(Planned, Observed)> {
     for look in 1.. {
         let mut observed = observe(&order.project, &loaded.project, memory.clone()).await;
-        if let Some(claims) = claims {
-            claims.show(&mut observed.facts);
-        }
+        leases::show(dirs, &mut observed.facts);
         audience.step(DeployWords::StepPlan.into());
         let planned = prepare(loaded.clone(), &mut observed.facts, order, audience)?;
-        let Some(claims) = claims.filter(|_| look < LOOKS_MAX) else { return Ok((planned, observed)) };
-        if claims.take(&planned)? && claims::lost(&planned, &observed.facts).is_none() {
+        let Some(leases) = leases.filter(|_| look < LOOKS_MAX) else { return Ok((planned, observed)) };
+        let taken = leases.take(&planned)?;
+        leases.notes().into_iter().for_each(|note| audience.note(note));
+        if taken && leases::lost(&planned, &observed.facts).is_none() {
             return Ok((planned, observed));
         }
     }
@@ -316,19 +324,19 @@ async fn plan_once(
 }
 
 async fn run_once(run: &Run<'_>, loaded: LoadedProject, audience: &mut dyn Audience) -> Result<Report, LaunchFailure> {
-    let claims = run.order.launch.then_some(run.claims);
+    let leases = run.order.launch.then_some(run.leases);
     let mut reserved = None;
     let (planned, observed) = if let Some(instance) = loaded.instance.clone() {
         let shared = instance::shared_state(run.dirs, &instance)?;
         let lock = lock(&shared, "quick-start", audience)?;
         let memory = memory(&run.order.project, run.dirs, &loaded);
-        let found = plan_once(run.order, loaded, memory, claims, audience).await?;
+        let found = plan_once(run.order, loaded, memory, run.dirs, leases, audience).await?;
         reserved = Some(instance::Reservation::make(run, &found.0.after, &instance.name)?);
         drop(lock);
         found
     } else {
         let memory = memory(&run.order.project, run.dirs, &loaded);
-        plan_once(run.order, loaded, memory, claims, audience).await?
+        plan_once(run.order, loaded, memory, run.dirs, leases, audience).await?
     };
     let mut written = false;
     let result = Box::pin(carry_out(run, planned, observed, &mut written, audience)).await;
@@ -346,7 +354,7 @@ async fn carry_out(
     written: &mut bool,
     audience: &mut dyn Audience,
 ) -> Result<Report, LaunchFailure> {
-    let claims = run.order.launch.then_some(run.claims);
+    let leases = run.order.launch.then_some(run.leases);
     run.interrupt.check()?;
     let natively = !observed.facts.own_pids.is_empty();
     let target = launch::target(run.order, &planned, observed.engine, natively, audience).await?;
@@ -358,7 +366,7 @@ async fn carry_out(
         return Err(Error::new(ErrorKind::Interrupted, DeployWords::Declined).into());
     }
     run.interrupt.check()?;
-    if let Some(port) = claims.and_then(|_| claims::lost(&planned, &observed.facts)) {
+    if let Some(port) = leases.and_then(|_| leases::lost(&planned, &observed.facts)) {
         return Err(LaunchFailure::PortTaken(port));
     }
     let undo_id = apply(run, &planned, audience).map_err(LaunchFailure::of_apply)?;

@@ -2,10 +2,11 @@
 
 use super::observe::{look_at, probe};
 use super::order::ProjectOrder;
-use super::{LoadedProject, check};
+use super::{LoadedProject, check, leases};
 use crate::disk::Dirs;
 use crate::error::{Error, ErrorKind};
 use crate::host::{Look, Owners};
+use crate::lease::Looked;
 use crate::model::{
     Binding, Container, ContainerState, Endpoint, Facts, Mapping, Port, PortRange, ProbeOutcome, Protocol, Published,
     Seen, Socket, SocketState, Unseen,
@@ -26,6 +27,8 @@ pub struct Why {
     pub sockets: Vec<Socket>,
     /// Containers that publish it, running and stopped, with what they publish.
     pub containers: Vec<(Container, Published)>,
+    /// Leases of it.
+    pub leases: Vec<Looked>,
     /// The project of the directory, if there is one, and its bindings of this port.
     pub project: Option<(LoadedProject, Vec<Binding>)>,
     /// Why the project could not be read, where there is one that cannot.
@@ -94,11 +97,15 @@ pub async fn why(order: &ProjectOrder, port: Port, wishes: &Wishes, dirs: Option
         Err(error) if error.kind() == ErrorKind::Missing => (None, None),
         Err(error) => (None, Some(error)),
     };
+    if let Some(dirs) = dirs {
+        leases::show(dirs, &mut facts);
+    }
     let free = free_above(&mut facts, wanted, port);
     let mut why = Why {
         port,
         sockets,
         containers: containers(&facts, port),
+        leases: dirs.map(|dirs| leases::of(dirs, port)).unwrap_or_default(),
         project,
         project_trouble,
         rules: rules(&facts, port),

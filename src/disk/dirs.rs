@@ -23,6 +23,12 @@ pub struct Dirs {
 }
 
 impl Dirs {
+    /// Returns the file of the user's pool of port leases.
+    #[must_use]
+    pub fn pool(&self) -> PathBuf {
+        self.state.join("pool.json")
+    }
+
     /// Decides the folders from environment variables: the XDG ones on every Unix (macOS too), `LOCALAPPDATA` and
     /// `APPDATA` on Windows. Relative values are ignored, as the XDG specification asks.
     pub fn from_environment(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self> {

@@ -61,6 +61,12 @@ impl Ledger {
         &self.path
     }
 
+    /// Reads the whole file without the lock: what it was at some instant, since it is replaced as a whole; `None` when
+    /// there is none.
+    pub fn glance(&self) -> Result<Option<Vec<u8>>> {
+        Ok(read_regular(&self.path, LEDGER_BYTES_MAX)?.map(|(bytes, _)| bytes))
+    }
+
     /// Takes the lock, waiting up to `patience`. Busy when others outlast it. Whoever waits gets it in the order in which
     /// the system keeps them.
     pub fn hold(&self, patience: Duration) -> Result<HeldLedger<'_>> {
@@ -101,7 +107,7 @@ impl Ledger {
 impl HeldLedger<'_> {
     /// Reads the whole file; `None` when there is none.
     pub fn read(&self) -> Result<Option<Vec<u8>>> {
-        Ok(read_regular(&self.ledger.path, LEDGER_BYTES_MAX)?.map(|(bytes, _)| bytes))
+        self.ledger.glance()
     }
 
     /// Replaces the file: at any instant the old one or the new one is there.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pool::Pool;
-use super::table::{Granted, Life, Now};
+use super::table::{Granted, Life};
 use super::wan::{self, Wan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{self, Look, Owners, PortRules};
@@ -16,6 +16,10 @@ pub struct Looked {
     pub lease: Granted,
     /// Whether its holder lives.
     pub life: Life,
+    /// Whether it is over: its holder is dead or its time has run out.
+    pub is_over: bool,
+    /// When it ends, in seconds since 1970.
+    pub expires_s: u64,
     /// Who has its port, when the lease is over and lasts only because of that.
     pub used_by: Option<Owner>,
 }
@@ -37,22 +41,18 @@ pub struct Usage {
     pub free: usize,
 }
 
-impl Looked {
-    /// Tells whether the lease is over: its holder is dead or its time has run out.
-    #[must_use]
-    pub fn is_over(&self, now: &Now) -> bool {
-        self.life == Life::Dead || self.lease.left_ms(now) == 0
-    }
-}
-
 impl Pool {
     /// Looks at the holders of leases, and at who uses the ports of those that are over.
     #[must_use]
     pub fn looked_at(&self, leases: Vec<Granted>) -> Vec<Looked> {
         let now = self.now();
-        let look = |lease: Granted| Looked { life: self.life(&lease.holder), lease, used_by: None };
+        let look = |lease: Granted| {
+            let life = self.life(&lease.holder);
+            let is_over = life == Life::Dead || lease.left_ms(&now) == 0;
+            Looked { life, is_over, expires_s: lease.expires_s(&now), used_by: None, lease }
+        };
         let mut looked: Vec<Looked> = leases.into_iter().map(look).collect();
-        let over = looked.iter().filter(|looked| looked.is_over(&now));
+        let over = looked.iter().filter(|looked| looked.is_over);
         let ports: BTreeSet<Port> = over.map(|looked| looked.lease.port).collect();
         if ports.is_empty() {
             return looked;
@@ -60,7 +60,7 @@ impl Pool {
         let wanted = ports.iter().map(|port| PortRange::single(*port)).collect();
         let (sockets, _) = host::sockets(&Look { wanted, owners: Owners::Only(ports) });
         let sockets = sockets.known().map(Vec::as_slice).unwrap_or_default();
-        for looked in looked.iter_mut().filter(|looked| looked.is_over(&now)) {
+        for looked in looked.iter_mut().filter(|looked| looked.is_over) {
             let ours = self.endpoints_of(&looked.lease);
             let uses = |socket: &&Socket| ours.iter().any(|our| our.conflicts_with(&socket.endpoint));
             looked.used_by = sockets.iter().find(uses).map(|socket| socket.owner.clone());

@@ -263,29 +263,49 @@ impl Pool {
         })
     }
 
-    /// Takes these very ports on every address for this process, as long as nobody else has one of them: for a service
-    /// whose ports were chosen elsewhere. What this process took so before is given back. `None` when one is leased.
+    /// Takes `all` of these very ports on every address for this process, in the place of `before`, as long as nobody else
+    /// has leased one of `needed`: for a service whose ports were chosen elsewhere. What a process has leased that this one
+    /// descends from is its own. `None` when one is leased.
     ///
     /// # Errors
     /// `Busy` when the lock is not to be had.
-    pub fn claim(&self, ports: &[Port], all: &[Port], purpose: &str, ttl: Duration) -> Result<Option<Lease>> {
+    pub fn claim(
+        &self,
+        needed: &[Port],
+        all: &[Port],
+        before: Option<&Lease>,
+        purpose: &str,
+        ttl: Duration,
+    ) -> Result<Option<Lease>> {
         let holder = self.holder(std::process::id())?;
         let own = host::ancestors();
+        let before = before.map(Lease::granted).unwrap_or_default();
         let request = Request { purpose: purpose.to_owned(), ttl, ..Request::default() };
         let leases = self.change(|table, now| {
-            let mut changed = !self.reap(table, now, Depth::Quick).is_empty();
-            changed |= !table.release(|lease| lease.wan.is_none() && lease.holder == holder).is_empty();
-            let others =
+            let reaped = self.reap(table, now, Depth::Full).len();
+            let replaced = table.release(|lease| before.iter().any(|other| other.id == lease.id)).len();
+            let taken =
                 |port: &Port| table.leases.iter().any(|lease| lease.port == *port && !own.contains(&lease.holder.pid));
-            if ports.iter().any(others) {
-                return Change { result: None, changed };
-            }
-            let leases = granted(table, all, None, &request, &holder, now);
-            table.grant(leases.clone());
-            changed = true;
-            Change { result: Some(leases), changed }
+            // A port that this process leases twice on every address is one lease.
+            let leased = |port: &&Port| table.leases.iter().any(|lease| lease.wan.is_none() && lease.port == **port);
+            let ports: BTreeSet<Port> = all.iter().filter(|port| !leased(port)).copied().collect();
+            let ports: Vec<Port> = ports.into_iter().collect();
+            let claimed = (!needed.iter().any(taken)).then(|| granted(table, &ports, None, &request, &holder, now));
+            table.grant(claimed.clone().unwrap_or_default());
+            Change { changed: claimed.is_some() || reaped + replaced > 0, result: claimed }
         })?;
         Ok(leases.map(|leases| Lease::new(self.clone(), leases)))
+    }
+
+    /// Returns the leases as they stand, without the lock and without changing anything.
+    ///
+    /// # Errors
+    /// `Missing` when the file cannot be read or is that of a newer Portwright.
+    pub fn view(&self) -> Result<Vec<Granted>> {
+        let Some(bytes) = self.0.ledger.glance()? else { return Ok(Vec::new()) };
+        let (Read::Whole(mut table) | Read::Damaged(mut table)) = format::read(&bytes)?;
+        self.reap(&mut table, &self.now(), Depth::Full);
+        Ok(table.leases)
     }
 
     /// Returns the leases, without those that are over.

@@ -10,9 +10,7 @@ catalogue! {
         SocketsHeading => "sockets", "套接字";
         ContainersHeading => "containers", "容器";
         LeasesHeading => "leases", "租约";
-        LeasedTo { pid: u32 } => "leased to process {pid}; `portwright pool release` gives it back", "已租给进程 {pid}；可用 `portwright pool release` 归还";
-        LeasedFor { pid: u32, purpose: String } => "leased to process {pid} for {purpose}; `portwright pool release` gives it back",
-            "已租给进程 {pid}，用途：{purpose}；可用 `portwright pool release` 归还";
+        LeaseLine { pid: u32, purpose: String } => "process {pid}: {purpose}", "进程 {pid}：{purpose}";
         ProjectHeading => "this project", "本项目";
         SystemHeading => "system", "系统";
         AdviceHeading => "ways out", "解决办法";
