@@ -1,7 +1,7 @@
 //! The API's door: hosts, origins, keys, content types, sizes, deadlines and targets.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind as ErrorKindIo, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use portwright::error::ErrorKind;
@@ -111,6 +111,32 @@ fn bodies_have_a_size_and_a_language() {
     assert_eq!((chinese.status, chinese.code()), (503, "tunnel_unavailable"));
     assert!(chinese.body["message"].as_str().expect("a message").contains("隧道"));
     assert_eq!(chinese.body["success"], Value::Bool(false));
+}
+
+#[test]
+fn the_api_relays_for_nobody_and_a_name_is_only_text() {
+    let server = Running::start("");
+    let key = format!("X-API-Key: {KEY}");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a target");
+    let target = listener.local_addr().expect("an address");
+    for line in [format!("CONNECT {target}"), format!("GET http://{target}/x"), format!("GET http://{target}/x?y")] {
+        let answer = send(server.address, &line, &["Host: localhost", &key], "");
+        assert!([400, 403, 404, 405].contains(&answer.status), "{line}: {}", answer.status);
+    }
+    listener.set_nonblocking(true).expect("an option");
+    assert_eq!(listener.accept().expect_err("nobody came").kind(), ErrorKindIo::WouldBlock);
+    let socks = exchange(server.address, b"\x05\x01\x00");
+    assert!(socks.is_none_or(|answer| answer.status == 400), "no SOCKS");
+    let name = "<img src=x onerror=alert(1)>\u{202e}";
+    let public = server.map(target, &json!({ "name": name }));
+    let host = format!("Host: {}", server.address);
+    let answer = send(server.address, "GET /api/mapping/list", &[&host, &key], "");
+    assert_eq!(answer.body["data"][0]["name"], name, "as it was given");
+    assert!(answer.head.contains("content-type: application/json") && answer.head.contains("nosniff"));
+    let metrics = send(server.address, "GET /metrics", &[&host, &key], "");
+    assert!(metrics.text.contains(&public.port().to_string()) && !metrics.text.contains("onerror"));
+    let crossing = send(server.address, "OPTIONS /api/mapping/list", &[&host, "Origin: http://evil.example"], "");
+    assert!(!crossing.head.contains("access-control"), "no CORS");
 }
 
 #[test]
