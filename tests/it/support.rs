@@ -128,8 +128,9 @@ pub(crate) fn free_block(count: u16) -> u16 {
     fs::create_dir_all(&folder).expect("a folder for locks");
     let size = 100;
     assert!(count <= size, "a block has {size} ports");
-    for block in 0..120u16 {
-        let first = 20_000 + block * size;
+    // Above the ports of the bundled project's mappings.
+    for block in 0..210u16 {
+        let first = 11_000 + block * size;
         let lock = fs::File::create(folder.join(first.to_string())).expect("a lock file");
         if lock.try_lock().is_err() {
             continue;
