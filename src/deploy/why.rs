@@ -194,7 +194,9 @@ fn advice(why: &Why, facts: &Facts) -> Vec<Message> {
     } else if let (Some(free), false) = (why.free, holding.is_empty()) {
         advice.push(WhyWords::FreeNear { free }.into());
     }
-    if holding.is_empty() {
+    if holding.is_empty() && !why.leases.is_empty() {
+        advice.push(WhyWords::ReleaseLease { port: why.port }.into());
+    } else if holding.is_empty() {
         advice.push(nobody(why, facts));
     }
     advice

@@ -25,6 +25,8 @@ catalogue! {
         IsReserved { range: PortRange } => "in {range}, which automatic choice leaves alone", "位于 {range}，系统自动选择时会避开";
         IsPrivileged { range: PortRange } => "in {range}, which an ordinary user may not bind", "位于 {range}，普通用户不能绑定";
 
+        ReleaseLease { port: Port } => "it is leased: its holder gives it back, or `portwright pool release {port}`",
+            "端口已被租用：由持有者归还，或用 `portwright pool release {port}`";
         StopService { project: String, service: String } => "stop the service that has it: `docker compose -p {project} stop {service}`",
             "停止占用它的服务：`docker compose -p {project} stop {service}`";
         StopContainer { name: String } => "stop the container that has it: `docker stop {name}`", "停止占用它的容器：`docker stop {name}`";

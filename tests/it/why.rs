@@ -30,7 +30,7 @@ fn a_held_port_is_named_with_its_holder_its_wanter_and_the_ways_out() {
     let answer = sandbox.run(&["why", &lease["port"].to_string(), "--json"]).expect_code(0).json();
     assert_eq!((&answer["leases"][0]["id"], &answer["leases"][0]["purpose"]), (&lease["id"], &json!("demo")));
     let screen = sandbox.run(&["why", &lease["port"].to_string()]).expect_code(0).stdout;
-    assert!(screen.contains("leases") && screen.contains("for demo"), "{screen}");
+    assert!(screen.contains(": demo") && screen.contains("pool release"), "{screen}");
     let screen = sandbox.run(&["why", &word]).expect_code(0).stdout;
     for part in ["sockets", "this project", "compose.yaml:4:", "ways out"] {
         assert!(screen.contains(part), "{part}: {screen}");
