@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::table::{Granted, Holder, Standpoint, Table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Port;
+use crate::model::{Port, PortRange};
 use crate::words::lease::LeaseWords;
 
 /// The format of the file. A field added to it raises the number, because an older Portwright would drop the field.
@@ -41,10 +41,13 @@ struct Header {
     portwright: String,
 }
 
+/// Ports that rest, by WAN: ranges of ports that follow one another, because most were given back in their order.
+type Rested = BTreeMap<u32, Vec<(Port, Port)>>;
+
 #[derive(Deserialize)]
 struct Document {
     standpoints: Vec<Standpoint>,
-    rested: BTreeMap<u32, Vec<Port>>,
+    rested: Rested,
     leases: Vec<Line>,
 }
 
@@ -78,7 +81,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read> {
 }
 
 /// Builds a table of lines; those that cannot be meant are left out.
-fn table(standpoints: Vec<Standpoint>, rested: BTreeMap<u32, Vec<Port>>, lines: Vec<Line>) -> Table {
+fn table(standpoints: Vec<Standpoint>, rested: Rested, lines: Vec<Line>) -> Table {
+    let rested = rested.into_iter().map(|(wan, ranges)| (wan, unfolded(&ranges))).collect();
     let standpoints: Vec<_> = standpoints.into_iter().map(Arc::new).collect();
     let mut seen = std::collections::HashSet::new();
     let leases = lines.into_iter().filter_map(|line| {
@@ -133,10 +137,27 @@ pub(super) fn write(table: &Table) -> Vec<u8> {
         let _ = write!(lines, "{comma}{}", json(&line));
     }
     let version = env!("CARGO_PKG_VERSION");
-    let (standpoints, rested) = (json(&standpoints), json(&table.rested));
+    let rested: Rested = table.rested.iter().map(|(wan, ports)| (*wan, folded(ports))).collect();
+    let (standpoints, rested) = (json(&standpoints), json(&rested));
     let header = format!("{{\n\"format\": {FORMAT},\n\"portwright\": \"{version}\",\n");
     let above = format!("{STANDPOINTS}{standpoints},\n{RESTED}{rested},\n");
     format!("{header}{above}\"leases\": [{lines}\n]\n}}\n").into_bytes()
+}
+
+fn folded(ports: &[Port]) -> Vec<(Port, Port)> {
+    let mut ranges: Vec<(Port, Port)> = Vec::new();
+    for port in ports {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(*port) => *last = *port,
+            _ => ranges.push((*port, *port)),
+        }
+    }
+    ranges
+}
+
+fn unfolded(ranges: &[(Port, Port)]) -> Vec<Port> {
+    let ranges = ranges.iter().filter_map(|(first, last)| PortRange::new(*first, *last));
+    ranges.flat_map(PortRange::ports).collect()
 }
 
 /// Numbers and strings alone: there is nothing in them that JSON cannot hold.
@@ -162,7 +183,7 @@ mod tests {
         };
         let leases =
             vec![lease("a", Some(0), 10, "one"), lease("b", None, 11, "other"), lease("c", Some(1), 10, "one")];
-        Table { leases, rested: BTreeMap::from([(0, vec![Port::new(9).unwrap()])]) }
+        Table { leases, rested: BTreeMap::from([(0, [9, 7, 8, 12].map(|number| Port::new(number).unwrap()).to_vec())]) }
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Default for Options {
 pub struct Request {
     /// The WAN; `None` for the one with the lowest index.
     pub wan: Option<u32>,
-    /// How many ports; all of them or none.
+    /// How many ports, at least one; all of them or none.
     pub count: u16,
     /// Whether they must follow one another.
     pub contiguous: bool,
@@ -214,7 +214,7 @@ impl Pool {
         for _ in 0..ROUNDS_MAX {
             let pick = Pick {
                 wan: Some(wan.index),
-                count: usize::from(request.count),
+                count: usize::from(request.count.max(1)),
                 contiguous: request.contiguous,
                 candidates: &candidates,
                 refused: &refused,

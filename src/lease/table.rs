@@ -1,7 +1,7 @@
 //! The table of leases as values: who holds what until when, what is over, and which ports come next. Time and the
 //! machine are arguments.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -147,12 +147,24 @@ impl Table {
             let wan = lease.wan.filter(|_| pick.wan.is_some());
             wan.is_none_or(|wan| Some(wan) == pick.wan || pick.shared_with.contains(&wan))
         };
-        let leased: BTreeSet<Port> = self.leases.iter().filter(blocks).map(|lease| lease.port).collect();
+        let mut standing = Standings::over(pick.candidates);
         let rested = pick.wan.and_then(|wan| self.rested.get(&wan)).map(Vec::as_slice).unwrap_or_default();
-        let rested: HashMap<Port, usize> = rested.iter().enumerate().map(|(at, port)| (*port, at + 1)).collect();
-        let free = pick.candidates.iter().filter(|(port, _)| !leased.contains(port) && !pick.refused.contains(port));
-        let mut free: Vec<(u8, usize, Port)> =
-            free.map(|(port, rank)| (*rank, rested.get(port).copied().unwrap_or(0), *port)).collect();
+        rested.iter().enumerate().for_each(|(at, port)| standing.set(*port, at + 1));
+        let leased = self.leases.iter().filter(blocks).map(|lease| &lease.port);
+        leased.chain(pick.refused).for_each(|port| standing.set(*port, TAKEN));
+        let mut free: Vec<(u8, usize, Port)> = Vec::new();
+        let mut best = 0;
+        for (port, rank) in pick.candidates {
+            match standing.of(*port) {
+                TAKEN => continue,
+                rest => free.push((*rank, rest, *port)),
+            }
+            best += usize::from(free.last().is_some_and(|(rank, rest, _)| (*rank, *rest) == (0, 0)));
+            if best == pick.count && !pick.contiguous {
+                // Nothing above can be better.
+                break;
+            }
+        }
         if pick.contiguous {
             return best_block(&free, pick.count);
         }
@@ -199,6 +211,36 @@ impl Table {
         mut in_use: impl FnMut(&Granted) -> bool,
     ) -> Vec<Granted> {
         self.release(|lease| (lease.left_ms(now) == 0 || life(&lease.holder) == Life::Dead) && !in_use(lease))
+    }
+}
+
+/// Stands for a port that cannot be given.
+const TAKEN: usize = usize::MAX;
+
+/// How every port of a range stands: never used (0), its place among the rested ones, or [`TAKEN`]. Flat, because it is made
+/// anew for each choice, while others wait.
+struct Standings {
+    first: usize,
+    standings: Vec<usize>,
+}
+
+impl Standings {
+    fn over(candidates: &[(Port, u8)]) -> Self {
+        let end = |end: Option<&(Port, u8)>| end.map_or(0, |(port, _)| usize::from(port.get()));
+        let (first, last) = (end(candidates.first()), end(candidates.last()));
+        Self { first, standings: vec![0; last - first + 1] }
+    }
+
+    fn set(&mut self, port: Port, standing: usize) {
+        let at = usize::from(port.get()).checked_sub(self.first);
+        if let Some(slot) = at.and_then(|at| self.standings.get_mut(at)) {
+            *slot = standing;
+        }
+    }
+
+    fn of(&self, port: Port) -> usize {
+        let at = usize::from(port.get()).checked_sub(self.first);
+        at.and_then(|at| self.standings.get(at)).copied().unwrap_or(TAKEN)
     }
 }
 
