@@ -413,6 +413,8 @@ pub enum MappingVerb {
     Reload(MappingPortArgs),
     /// Lists all mappings.
     List(ApiArgs),
+    /// Makes mappings from other programs' files.
+    Import(MappingImportArgs),
 }
 
 /// Where an API is, and its key.
@@ -500,6 +502,23 @@ pub struct MappingUpdateArgs {
     #[command(flatten)]
     pub api: ApiArgs,
     /// Asks nothing, which this verb never does.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `mapping import`.
+#[derive(Debug, Clone, Args)]
+pub struct MappingImportArgs {
+    /// The files.
+    #[arg(required = true)]
+    pub imports: Vec<PathBuf>,
+    /// The client that reaches the targets; `None` for the usual one.
+    #[arg(long)]
+    pub client: Option<String>,
+    /// The server.
+    #[command(flatten)]
+    pub api: ApiArgs,
+    /// Asks nothing.
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -870,6 +889,7 @@ impl Verb {
                 MappingVerb::Update(_) => "mapping.update",
                 MappingVerb::Reload(_) => "mapping.reload",
                 MappingVerb::List(_) => "mapping.list",
+                MappingVerb::Import(_) => "mapping.import",
             },
             Self::Bench(BenchArgs { verb: Some(BenchVerb::Serve(_)), .. }) => "bench-serve",
             Self::Bench(_) => "bench",

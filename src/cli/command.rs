@@ -102,6 +102,7 @@ fn about(path: &str) -> Option<H> {
         "mapping update" => H::MappingUpdate,
         "mapping reload" => H::MappingReload,
         "mapping list" => H::MappingList,
+        "mapping import" => H::MappingImport,
         "tunnel health" => H::TunnelHealth,
         "tunnel token" => H::TunnelToken,
         "tunnel token create" => H::TokenCreate,
@@ -135,6 +136,7 @@ fn examples(path: &str) -> Option<H> {
         "logs" => H::LogsExamples,
         "down" => H::DownExamples,
         "tunnel status" => H::TunnelStatusExamples,
+        "mapping import" => H::ImportExamples,
         "mapping" | "mapping create" | "mapping remove" | "mapping update" | "mapping reload" | "mapping list" => {
             H::MappingExamples
         }
@@ -228,6 +230,8 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "shell") => (H::Shell, H::ShellValue),
         (_, "verbs") => (H::ManVerb, H::VerbValue),
         (_, "to") => (H::ManTo, H::DirValue),
+        ("mapping import", "client") => (H::ImportClient, H::NameValue),
+        (_, "imports") => (H::ImportFile, H::FileValue),
         (_, "files") => (H::Files, H::FileValue),
         (path, "env_file") if path.starts_with("tunnel ") => (H::ConfigEnvFile, H::FileValue),
         (_, "env_file") => (H::EnvFile, H::FileValue),

@@ -84,11 +84,12 @@ pub(super) fn run(arguments: &Arguments, verb: &MappingVerb, talk: &Talk, enviro
             changed(talk, "portwright.mapping.reload/1", &mapping, |port| TunnelWords::MappingReloaded { port })
         }
         MappingVerb::Remove(typed) => remove(&call(&typed.api)?, typed, talk),
+        MappingVerb::Import(typed) => super::import::run(arguments, typed, talk, environment),
         MappingVerb::List(typed) => list(&ask(&call(typed)?, "/api/mapping/list", None)?, talk),
     }
 }
 
-fn ask(caller: &Caller, path: &str, body: Option<&Value>) -> Result<Value> {
+pub(super) fn ask(caller: &Caller, path: &str, body: Option<&Value>) -> Result<Value> {
     runtime::block_on(async {
         match body {
             Some(body) => caller.post(path, body).await,
@@ -99,7 +100,12 @@ fn ask(caller: &Caller, path: &str, body: Option<&Value>) -> Result<Value> {
 
 /// Finds the API and its key: what is typed, the process's variables, and `.env` of the directory or, where none is
 /// named and the working directory has no key, of the bundled server.
-fn access(arguments: &Arguments, typed: &ApiArgs, talk: &Talk, environment: &Environment) -> Result<(ApiUrl, Caller)> {
+pub(super) fn access(
+    arguments: &Arguments,
+    typed: &ApiArgs,
+    talk: &Talk,
+    environment: &Environment,
+) -> Result<(ApiUrl, Caller)> {
     let named = arguments.global.directory.as_deref();
     let mut laid = laid_out(named.unwrap_or(Path::new(".")))?;
     if named.is_none() && laid.key.is_none() {
@@ -236,7 +242,7 @@ fn remove(caller: &Caller, typed: &MappingPortArgs, talk: &Talk) -> Result<Endin
     Ok(Ending::Done)
 }
 
-fn text(value: &Value, field: &str) -> String {
+pub(super) fn text(value: &Value, field: &str) -> String {
     value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
@@ -273,7 +279,7 @@ fn list(mappings: &Value, talk: &Talk) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-fn number(value: &Value, field: &str) -> u64 {
+pub(super) fn number(value: &Value, field: &str) -> u64 {
     value.get(field).and_then(Value::as_u64).unwrap_or_default()
 }
 

@@ -12,6 +12,7 @@ pub mod diff;
 pub mod environment;
 pub mod error;
 pub mod escape;
+mod import;
 pub mod interrupt;
 pub mod json;
 mod mapping;

@@ -26,6 +26,7 @@ mod guard;
 mod handshake;
 mod health;
 mod history;
+pub mod import;
 pub mod issuing;
 mod join_code;
 mod ledger;

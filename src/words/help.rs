@@ -30,6 +30,13 @@ catalogue! {
         MappingRemove => "Close a mapping; its visitors have 5 s to finish", "删除映射；其访客有 5 秒时间完成";
         MappingUpdate => "Change what is named and leave the rest; visitors stay", "只修改所指定的内容，其余保持不变，访客不受影响";
         MappingReload => "Close the listener of one mapping and open it anew", "关闭并重新打开一个映射的监听端口";
+        MappingImport => "Make mappings from the predecessor's, frp's or rathole's files", "从前身、frp 或 rathole 的文件导入映射";
+        ImportFile => "A database, a configuration or a TOML file; both halves of rathole's", "数据库、配置或 TOML 文件；rathole 需要两端的文件";
+        ImportClient => "The client that reaches the targets [default: the usual one]", "到达目标的客户端 [默认：常用客户端]";
+        ImportExamples => "  portwright mapping import mappings.db            show what would be made, and ask
+  portwright mapping import frpc.toml --client nas --yes",
+            "  portwright mapping import mappings.db            显示将创建的映射并询问
+  portwright mapping import frpc.toml --client nas --yes";
         MappingList => "List all mappings with their state", "列出所有映射及其状态";
         TokenRevoke => "Take a token back; its clients are cut off at once", "吊销令牌；其客户端立即断开";
         TunnelHealth => "Ask a running tunnel server whether it is well", "询问运行中的隧道服务端是否正常";

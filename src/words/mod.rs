@@ -15,6 +15,7 @@ pub mod docker;
 pub mod dotenv;
 pub mod help;
 pub mod host;
+pub mod import;
 pub mod instance;
 pub mod lease;
 pub mod plan;
@@ -87,6 +88,8 @@ message! {
     Dotenv(dotenv::DotenvWords),
     /// Words about the machine.
     Host(host::HostWords),
+    /// Words about mappings from other programs' files.
+    Import(import::ImportWords),
     /// Words about instances.
     Instance(instance::InstanceWords),
     /// Words about leases.

@@ -32,6 +32,7 @@ catalogue! {
         AskLaunch => "Start the service?", "启动服务？";
         AskUndo => "Put these files back?", "恢复这些文件？";
         AskDown { name: String } => "Stop and remove {name}?", "停止并移除 {name}？";
+        AskImport { count: usize } => "Create these {count} mappings?", "创建这 {count} 个映射？";
         AskRevoke { name: String } => "Revoke the token {name}? Its clients are cut off at once.", "吊销令牌 {name}？其客户端会立即断开。";
         ToolLine { line: String } => "  {line}", "  {line}";
 

@@ -125,3 +125,37 @@ fn nobody_there_no_key_and_a_wrong_one_end_each_in_its_own_way() {
     let here = served.sandbox.project().display().to_string();
     run(&format!("mapping list -C {here}"), None).expect_code(0);
 }
+
+#[test]
+fn mappings_of_other_programs_are_shown_first_and_made_each_by_itself() {
+    let served = Served::start();
+    let (port, outside) = (served.first + 1, 1025);
+    let file = served.sandbox.project().join("old.db");
+    let database = rusqlite::Connection::open(&file).expect("a database");
+    let rows = format!(
+        "CREATE TABLE mappings (id INTEGER PRIMARY KEY, source_port INTEGER, target_host TEXT, target_port INTEGER,
+            use_tunnel INTEGER);
+        INSERT INTO mappings VALUES (1, {port}, '127.0.0.1', 9, 0), (2, {outside}, '127.0.0.1', 9, 0)"
+    );
+    database.execute_batch(&rows).expect("the predecessor's table");
+    drop(database);
+    let shown = served.run("mapping import old.db").expect_code(0);
+    assert!(
+        shown.stdout.contains(&format!("{port} → 127.0.0.1:9")) && shown.stderr.contains("--yes"),
+        "{}",
+        shown.stderr
+    );
+    assert_eq!(served.run("mapping list --json").json()["mappings"], json!([]), "nothing was made");
+    let made = served.run("mapping import old.db --yes --json").expect_code(7).json();
+    let states: Vec<_> = (0..2).map(|index| made["mappings"][index]["state"].as_str().unwrap_or_default()).collect();
+    assert_eq!((&made["schema"], states), (&json!("portwright.mapping.import/1"), vec!["refused", "created"]));
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok(), "it is served");
+    let again = served.run("mapping import old.db --yes").expect_code(3);
+    assert!(again.stderr.contains(&port.to_string()), "{}", again.stderr);
+    served
+        .sandbox
+        .write("frpc.toml", "serverAddr = \"x\"\n[[proxies]]\nname = \"web\"\ntype = \"http\"\nlocalPort = 80\n");
+    let nothing = served.run("mapping import frpc.toml").expect_code(0);
+    assert!(nothing.stderr.contains("no equivalent for the type http"), "{}", nothing.stderr);
+    assert_eq!(served.run("mapping import .env").code, 2);
+}
