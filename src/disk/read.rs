@@ -63,9 +63,11 @@ pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, A
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failure(&error, path)),
     };
-    let attributes =
-        file.metadata().map(|metadata| Attributes::of(&metadata)).map_err(|error| failure(&error, path))?;
-    let mut contents = Vec::new();
+    let metadata = file.metadata().map_err(|error| failure(&error, path))?;
+    let attributes = Attributes::of(&metadata);
+    // Room for all of it and for the end: without that a file of a kilobyte takes six reads.
+    let length = usize::try_from(metadata.len().min(limit)).unwrap_or(0);
+    let mut contents = Vec::with_capacity(length.saturating_add(1));
     file.take(limit.saturating_add(1)).read_to_end(&mut contents).map_err(|error| failure(&error, path))?;
     if u64::try_from(contents.len()).is_ok_and(|length| length > limit) {
         return Err(refused(DiskWords::TooLarge { path: path.to_path_buf(), limit }));
