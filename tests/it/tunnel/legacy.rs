@@ -178,7 +178,7 @@ fn our_client_serves_a_version_1_server_in_both_forms() {
     let answer = session.next_but_close();
     assert_eq!(answer, (CONNECT_RESPONSE, vec![0, 0, 0, 8, 0]));
     assert!(session.read(8, 200_000) == content(3, 200_000));
-    assert_eq!(session.next(), (CLOSE, vec![0, 0, 0, 8]), "the target's end");
+    assert_eq!(session.next_of(8), (CLOSE, vec![0, 0, 0, 8]), "the target's end");
     // Late words for streams that are over, and a keep-alive that nobody asked for, disturb nothing.
     session.data(8, b"late");
     session.send(CLOSE, &8_u32.to_be_bytes());

@@ -181,7 +181,8 @@ pub(super) struct V1Server {
 
 /// The server's side of the connection of its client.
 pub(super) struct V1Session {
-    writer: Mutex<TcpStream>,
+    /// One lock for whoever writes: a frame goes out in two calls, and an answer between them would garble both.
+    writer: Arc<Mutex<TcpStream>>,
     frames: Receiver<Frame>,
     /// Keep-alives of the client, each of which was answered once.
     pub(super) keep_alives: Arc<Mutex<usize>>,
@@ -197,9 +198,9 @@ impl V1Server {
     pub(super) fn accept(&self) -> V1Session {
         let (mut stream, _) = self.listener.accept().expect("a client");
         stream.set_nodelay(true).expect("an option");
-        let writer = stream.try_clone().expect("a clone");
+        let writer = Arc::new(Mutex::new(stream.try_clone().expect("a clone")));
         let (sender, frames) = mpsc::channel();
-        let answers = Mutex::new(stream.try_clone().expect("a clone"));
+        let answers = Arc::clone(&writer);
         let keep_alives = Arc::new(Mutex::new(0));
         let counter = Arc::clone(&keep_alives);
         thread::spawn(move || {
@@ -213,7 +214,7 @@ impl V1Server {
                 }
             }
         });
-        V1Session { writer: Mutex::new(writer), frames, keep_alives }
+        V1Session { writer, frames, keep_alives }
     }
 }
 
@@ -253,12 +254,23 @@ impl V1Session {
         }
     }
 
+    /// The next frame that is no late Close of another stream.
+    #[track_caller]
+    pub(super) fn next_of(&self, id: u32) -> Frame {
+        loop {
+            let (kind, payload) = self.next();
+            if kind != CLOSE || id_of(&payload) == id {
+                return (kind, payload);
+            }
+        }
+    }
+
     /// Data of one stream until `length` bytes are there.
     #[track_caller]
     pub(super) fn read(&self, id: u32, length: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while bytes.len() < length {
-            let (kind, payload) = self.next();
+            let (kind, payload) = self.next_of(id);
             assert_eq!((kind, id_of(&payload)), (DATA, id), "{} bytes so far", bytes.len());
             bytes.extend_from_slice(&payload[4..]);
         }
