@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+#[cfg(any(test, not(windows)))]
 use std::net::IpAddr;
 
 use netstat2::{AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, SocketInfo, TcpState};
@@ -176,7 +177,8 @@ pub(super) fn hidden(owners: &[Owner]) -> Option<Unseen> {
     (count > 0).then(|| Unseen { what: "socket-owners", why: HostWords::OwnersHidden { count }.into() })
 }
 
-/// Makes `v6only` true of `[::]` alone, as [`Endpoint`] wants it.
+/// Makes `v6only` true of `[::]` alone, as [`Endpoint`] wants it. The tables of Windows do not tell it.
+#[cfg(any(test, not(windows)))]
 pub(super) fn v6only(address: IpAddr, reported: bool) -> bool {
     reported && address.is_ipv6() && address.is_unspecified()
 }
