@@ -103,7 +103,7 @@ fn keep(folder: &Path, record: &Record) -> Result<()> {
     let written = serde_json::to_vec(record)
         .map_err(std::io::Error::from)
         .and_then(|bytes| std::fs::write(&staged, bytes))
-        .and_then(|()| std::fs::rename(&staged, folder.join(RECORD)));
+        .and_then(|()| crate::disk::rename(&staged, &folder.join(RECORD)));
     written.map_err(|error| failed(&error))
 }
 

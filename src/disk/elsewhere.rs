@@ -4,11 +4,35 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
+/// `FILE_SHARE_READ | FILE_SHARE_WRITE`: without `FILE_SHARE_DELETE` nobody can remove or rename a file that is open.
+#[cfg(windows)]
+const SHARE_READ_WRITE: u32 = 0x1 | 0x2;
 /// `ERROR_NOT_SAME_DEVICE`.
 const NOT_SAME_DEVICE: i32 = 17;
 /// `ERROR_CANT_RESOLVE_FILENAME`: links lead around in a circle.
 const CANNOT_RESOLVE: i32 = 1921;
+
+/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION`, `ERROR_LOCK_VIOLATION`: what a file answers while somebody has it open
+/// in another way, as a second run of ours, an indexer or a virus scanner does for a moment.
+const IN_USE: [i32; 3] = [5, 32, 33];
+/// How long such a moment may be.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Does something with a file again while others have it open.
+pub(super) fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let end = Instant::now() + MOMENT;
+    loop {
+        match act() {
+            Err(error) if error.raw_os_error().is_some_and(|code| IN_USE.contains(&code)) && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
+    }
+}
 
 /// Mode, owner and number of names of a file; this system has none of them to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +66,10 @@ pub(super) fn create_new(path: &Path, _: u32) -> io::Result<File> {
 }
 
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+    let mut options = OpenOptions::new();
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, SHARE_READ_WRITE);
+    options.write(true).create(true).truncate(false).open(path)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix, where it can fail")]
@@ -80,7 +107,7 @@ pub(super) fn is_link_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(CANNOT_RESOLVE)
 }
 
-/// A file that is open cannot be removed here.
+/// A lock file that is open cannot be removed here ([`open_lock`]), so another one cannot have its name.
 pub(super) fn is_same_file(_: &File, _: &Path) -> bool {
     true
 }

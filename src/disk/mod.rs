@@ -39,5 +39,6 @@ pub use lock::{Holder, ProjectLock};
 pub use os::Attributes;
 pub use read::{FileFact, PROJECT_FILE_BYTES_MAX, read_project_file};
 pub use recover::{Direction, Recovered};
+pub use replace::rename;
 pub use state::ProjectState;
 pub use undo::{EditedSince, Undone};

@@ -38,6 +38,11 @@ impl Attributes {
 }
 
 /// Opens a file so that a pipe or a device cannot make the open wait.
+/// Does something with a file; nobody who has it open is in the way here.
+pub(super) fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    act()
+}
+
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)

@@ -145,7 +145,8 @@ fn row_of(socket: &SocketInfo) -> Option<Row> {
         state,
         uid,
         inode,
-        pid: socket.associated_pids.iter().copied().min(),
+        // 0 is the idle process of Windows, which stands for nobody.
+        pid: socket.associated_pids.iter().copied().filter(|pid| *pid != 0).min(),
         cgroup: None,
     })
 }
@@ -192,7 +193,10 @@ pub(super) fn owners_by_pid(rows: &[Row], wants: impl Fn(&Row) -> bool, unseen: 
     let pids: Vec<u32> = pids.into_iter().collect();
     let kind = ProcessRefreshKind::nothing().with_user(UpdateKind::Always);
     let system = super::identity::refreshed(&pids, kind);
-    let users = Users::new_with_refreshed_list().ok();
+    let of = |pid: u32| system.as_ref()?.process(Pid::from_u32(pid));
+    // Not asked where nobody is to be named: it takes long, and where there is no list of users (Wine) it crashes.
+    let somebody = pids.iter().any(|pid| of(*pid).is_some_and(|process| process.user_id().is_some()));
+    let users = somebody.then(|| Users::new_with_refreshed_list().ok()).flatten();
     let owner = |row: &Row| {
         if row.state == SocketState::TimeWait {
             return nobody();
@@ -200,7 +204,7 @@ pub(super) fn owners_by_pid(rows: &[Row], wants: impl Fn(&Row) -> bool, unseen: 
         if !wants(row) {
             return Owner::default();
         }
-        let process = row.pid.and_then(|pid| system.as_ref()?.process(Pid::from_u32(pid)));
+        let process = row.pid.and_then(of);
         let user = process.and_then(|process| users.as_ref()?.get_user_by_id(process.user_id()?));
         let user = user.map(|user| user.name().to_owned());
         let why_unknown = row.pid.is_none().then(|| HostWords::OwnerHidden.into());

@@ -7,12 +7,13 @@ pub(super) use fetch::{
     boot_id, complete, in_container, owners, port_rules, privileged_user, process_exists, process_start, redirects,
 };
 
-/// Reads `netsh int ipv4 show dynamicport tcp`: the first port and the count, by their numbers alone, because the words
-/// are in the language of the system.
+/// Reads `netsh int ipv4 show dynamicport tcp`: the first port and the count, by the numbers at the ends of its lines
+/// alone, because the words are in the language of the system, and their bytes in its code page.
 fn dynamic_ports(text: &str) -> Option<PortRange> {
     let mut numbers = text.lines().filter_map(|line| {
-        let (words, number) = line.rsplit_once([':', '：'])?;
-        (!words.trim().is_empty()).then(|| number.trim().parse::<u16>().ok()).flatten()
+        let words = line.trim_end().trim_end_matches(|letter: char| letter.is_ascii_digit());
+        let number = line.get(words.len()..)?.trim_end();
+        (!words.trim().is_empty()).then(|| number.parse::<u16>().ok()).flatten()
     });
     counted(numbers.next()?, numbers.next()?)
 }
@@ -167,7 +168,11 @@ Start Port    End Port      \r
             Start Port      : 49152\r\nNumber of Ports : 16384\r\n\r\n";
         let german = "\nProtokoll tcp Dynamischer Portbereich\n-----\nStartport    : 1025\nAnzahl von Ports : 64511\n";
         let chinese = "\n协议 tcp 动态端口范围\n---\n启动端口        ：49152\n端口数          ：16384\n";
+        let code_page = String::from_utf8_lossy(
+            b"\n\xd0\xad\xd2\xe9 tcp\n---\n\xb6\xcb\xbf\xda \xa3\xba49152\n\xca\xfd \xa3\xba16384\n",
+        );
         let told = |text: &str| dynamic_ports(text).map(|range| range.to_string());
+        assert_eq!(told(&code_page).as_deref(), Some("49152-65535"), "GBK, as code page 936 has it");
         assert_eq!(told(english).as_deref(), Some("49152-65535"));
         assert_eq!(told(german).as_deref(), Some("1025-65535"));
         assert_eq!(told(chinese).as_deref(), Some("49152-65535"));
