@@ -8,6 +8,8 @@ mod child;
 mod identity;
 mod limits;
 mod link;
+#[cfg(not(target_os = "macos"))]
+mod netstat;
 mod probe;
 mod process;
 mod route;

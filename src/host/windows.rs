@@ -52,12 +52,11 @@ mod fetch {
     use std::env;
     use std::path::PathBuf;
 
-    use netstat2::ProtocolFlags;
-
     use super::{dynamic_ports, excluded_ports};
     use crate::host::identity;
+    use crate::host::netstat::{EVERY_PROTOCOL, netstat};
     use crate::host::rules::{PortRules, Redirect};
-    use crate::host::sockets::{EVERY_PROTOCOL, Row, Table, not_listed, owners_by_pid};
+    use crate::host::sockets::{Look, Row, not_listed, owners_by_pid};
     use crate::host::tool::output_of;
     use crate::model::{Owner, Seen, Unseen};
     use crate::words::Message;
@@ -65,11 +64,11 @@ mod fetch {
 
     /// Takes the rows of netstat2 as they are; the system does not tell `V6ONLY`.
     pub(in crate::host) fn complete(
-        netstat: impl Fn(ProtocolFlags) -> Table,
+        look: &Look,
         _connections: bool,
         unseen: &mut Vec<Unseen>,
     ) -> Result<Vec<Row>, Message> {
-        let table = netstat(EVERY_PROTOCOL);
+        let table = netstat(look, EVERY_PROTOCOL);
         unseen.push(Unseen { what: "v6only", why: HostWords::V6OnlyUnknown.into() });
         table.trouble.map_or(Ok(table.rows), |trouble| Err(not_listed(&trouble)))
     }
