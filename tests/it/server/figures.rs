@@ -268,6 +268,14 @@ fn metrics_are_in_prometheus_format_and_need_the_key_unless_they_are_public() {
     let public = server.map(target(11), &json!({ "name": "a\"b\n" .trim() }));
     visit(public, 500);
     wait_until("it has left", || server.get("/api/stats/connections")["data"]["total"] == 0);
+    let shut = server.map(target(1), &json!({ "access_rule": "whitelist", "access_ips": ["192.0.2.0/24"] }));
+    let dead = server.map(free_port(), &json!({}));
+    for refusing in [shut, dead] {
+        let mut visitor = TcpStream::connect(refusing).expect("a connection");
+        visitor.set_read_timeout(Some(Duration::from_secs(20))).expect("a deadline");
+        // It may be told by a reset or by the end; there is no byte.
+        assert_eq!(visitor.read(&mut [0; 1]).unwrap_or(0), 0);
+    }
     let locked = send(server.address, "GET /metrics", &["Host: localhost"], "");
     assert_eq!((locked.status, locked.code()), (401, "key_missing"));
     let key = format!("Authorization: Bearer {KEY}");
@@ -289,13 +297,15 @@ fn metrics_are_in_prometheus_format_and_need_the_key_unless_they_are_public() {
         });
         matching.unwrap_or_else(|| panic!("{name} {labels:?}: {}", answer.text)).2
     };
-    let port = public.port().to_string();
+    let (port, shut, dead) = (public.port().to_string(), shut.port().to_string(), dead.port().to_string());
     for (expected, name, labels) in [
         (500.0, "portwright_mapping_bytes_total", vec![("port", port.as_str()), ("direction", "up")]),
         (11.0, "portwright_mapping_bytes_total", vec![("port", &port), ("direction", "down")]),
         (1.0, "portwright_mapping_connections_total", vec![("port", &port)]),
         (500.0, "portwright_bytes_total", vec![("direction", "up")]),
-        (1.0, "portwright_mappings", vec![("state", "active")]),
+        (1.0, "portwright_mapping_refused_total", vec![("port", &shut), ("reason", "access_list")]),
+        (1.0, "portwright_mapping_refused_total", vec![("port", &dead), ("reason", "unreachable")]),
+        (3.0, "portwright_mappings", vec![("state", "active")]),
         (1.0, "portwright_api_unauthorized_total", vec![]),
         (1.0, "portwright_healthy", vec![]),
     ] {
