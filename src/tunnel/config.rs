@@ -24,8 +24,8 @@ pub struct ServerConfig {
     pub tunnel: TunnelSettings,
     /// The HTTP API.
     pub api: ApiSettings,
-    /// The `SQLite` file that holds the mappings.
-    pub database: PathBuf,
+    /// Where the mappings are kept.
+    pub database: DatabaseSettings,
     /// Recording of traffic.
     pub stats: StatsSettings,
     /// Which targets a direct mapping may reach.
@@ -98,6 +98,13 @@ pub struct ApiSettings {
     pub rate_limit: u32,
     /// Whether `/metrics` is answered without the key.
     pub metrics_public: bool,
+}
+
+/// The section `database`.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// The `SQLite` file. Certificate and key stand beside it, also where the mappings are kept elsewhere.
+    pub path: PathBuf,
 }
 
 /// The section `stats`.
@@ -216,8 +223,8 @@ impl ServerConfig {
 pub struct IssuerConfig {
     /// The tunnel's own listener.
     pub tunnel: TunnelSettings,
-    /// The `SQLite` file that holds the tokens.
-    pub database: PathBuf,
+    /// Where the tokens are kept.
+    pub database: DatabaseSettings,
 }
 
 impl IssuerConfig {
@@ -295,8 +302,9 @@ impl Given<'_> {
         })
     }
 
-    fn database(&self) -> Result<PathBuf> {
-        Ok(self.text("database.path")?.unwrap_or_else(|| "./data/mappings.db".to_owned()).into())
+    fn database(&self) -> Result<DatabaseSettings> {
+        let path = self.text("database.path")?.unwrap_or_else(|| "./data/mappings.db".to_owned()).into();
+        Ok(DatabaseSettings { path })
     }
 
     fn tunnel(&self) -> Result<TunnelSettings> {

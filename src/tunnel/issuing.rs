@@ -82,7 +82,7 @@ pub fn create(from: Sources<'_>, name: &str, ports: &[PortRange]) -> Result<Issu
 pub(crate) fn issue(config: &IssuerConfig, name: &str, ports: &[PortRange], author: Author) -> Result<IssuedToken> {
     let server = advertised(&config.tunnel)?;
     let file = TokenFile::open(&config.database)?.by(author);
-    let pin = TlsFiles::of(&config.tunnel.tls, &config.database).map(|files| files.pin()).transpose()?;
+    let pin = TlsFiles::of(&config.tunnel.tls, &config.database.path).map(|files| files.pin()).transpose()?;
     let token = Token::random();
     let view = file.insert(&token, name, ports)?.into();
     let text = Secret::new(token.expose());
@@ -161,7 +161,7 @@ impl Door {
         if tunnel.tls == Tls::Off {
             judge_plaintext(tunnel, insecure)?;
         }
-        let files = TlsFiles::of(&tunnel.tls, &config.database);
+        let files = TlsFiles::of(&tunnel.tls, &config.database.path);
         let tls = files.map(ServerTls::open).transpose()?.map(Arc::new);
         let file = TokenFile::open(&config.database)?;
         let pin = tls.as_ref().map(|tls| tls.pin());
@@ -228,7 +228,7 @@ mod tests {
         let file = TokenFile::open(&config.database).expect("the tokens");
         file.revoke(&row.id.to_string()).expect("revoked");
         assert!(Door::open(&config, false).expect("a door").join_code.is_none(), "revoked is not the same as none");
-        let stored = std::fs::read(&config.database).expect("the database");
+        let stored = std::fs::read(&config.database.path).expect("the database");
         let secret = code.token.expose_secret();
         assert!(!stored.windows(32).any(|window| window == secret), "the database does not hold the token");
     }
