@@ -232,7 +232,8 @@ impl Mappings {
     }
 
     /// Changes what a request names and leaves the rest: on disk first, then at once for visitors who come, and the limit
-    /// also for those who are there. Nobody is cut off. A mapping that is not served is tried again.
+    /// also for those who are there. Nobody is cut off for that; where visitors are to be led elsewhere, those who are
+    /// there have five seconds to finish. A mapping that is not served is tried again.
     pub(crate) async fn update(&self, port: Port, changes: Changes, author: Author) -> Result<(), Refusal> {
         let change = self.0.changes.lock().await;
         check_open(*change)?;
@@ -241,19 +242,25 @@ impl Mappings {
             let found = live.get(&port).ok_or_else(|| Refusal::no_mapping(port))?;
             (found.stored.clone(), Arc::clone(&found.rules))
         };
-        let Changed { row, access, detail } = request::changed(&former.mapping, changes)?;
-        let stored = StoredMapping { mapping: row, ..former };
+        let Changed { wanted, moved, detail } = request::changed(&former.mapping, changes)?;
+        if moved {
+            self.0.judge(&wanted)?;
+        }
+        let stored = StoredMapping { mapping: wanted.row, ..former };
         let limit = stored.mapping.bandwidth_limit;
         let written = self.0.store.update(stored.clone(), author, detail).await;
         if !written.map_err(Refusal::storage)? {
             return Err(Refusal::no_mapping(port));
         }
-        rules.change(access, limit);
-        let failed = self.0.live().get_mut(&port).is_some_and(|live| {
+        rules.change(wanted.access, limit);
+        let failed = self.0.live().get(&port).is_some_and(|live| matches!(live.state, State::Failed(_)));
+        if moved {
+            self.shut(port).await;
+        }
+        if let Some(live) = self.0.live().get_mut(&port) {
             live.stored = stored;
-            matches!(live.state, State::Failed(_))
-        });
-        if failed {
+        }
+        if failed || moved {
             // The update stands; the list says whether the mapping is served now.
             let _ = self.begin(port).await;
         }
@@ -270,6 +277,14 @@ impl Mappings {
         }
         let noted = self.0.store.note(author, Action::MappingReloaded, port.to_string()).await;
         noted.map_err(Refusal::storage)?;
+        self.shut(port).await;
+        let outcome = self.begin(port).await;
+        tracing::info!(%port, served = outcome.is_ok(), "mapping reloaded");
+        outcome
+    }
+
+    /// Closes the listener of a mapping that stays.
+    async fn shut(&self, port: Port) {
         let former = self.0.live().get_mut(&port).map(|live| {
             let former = std::mem::replace(&mut live.state, State::Failed(Refusal::reloading()));
             (former, live.stored.mapping.protocol == TCP)
@@ -277,9 +292,6 @@ impl Mappings {
         if let Some((State::Active(forwarder), is_tcp)) = former {
             self.end(port, forwarder, is_tcp).await;
         }
-        let outcome = self.begin(port).await;
-        tracing::info!(%port, served = outcome.is_ok(), "mapping reloaded");
-        outcome
     }
 
     /// Removes the mapping of `port`: off the disk first, then its listener; visitors have five seconds to finish.
@@ -464,17 +476,31 @@ impl Inner {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Judges a target as far as it can be before it is dialled: an address, and whether there is a tunnel at all.
+    fn judge(&self, wanted: &Wanted) -> Result<(), Refusal> {
+        let row = &wanted.row;
+        if row.use_tunnel && self.tunnel.is_none() {
+            return Err(Refusal::new(503, "tunnel_unavailable", TunnelWords::TunnelUnavailable));
+        }
+        let Host::Address(address) = wanted.host else { return Ok(()) };
+        let own = |address, port| self.own.covers(address, port) || (port == row.source_port && this_machine(address));
+        let denial = if row.use_tunnel {
+            // The client judges the address that it dials; what no mapping may reach is refused here already.
+            let denial = self.policy.judge("", address, row.target_port, |_, _| false);
+            denial.filter(|denial| matches!(denial, Denial::Special | Denial::Listed))
+        } else {
+            self.policy.judge("", address, row.target_port, own)
+        };
+        let target = || SocketAddr::new(address, row.target_port.get()).to_string();
+        denial.map_or(Ok(()), |denial| Err(Refusal::target(denial, target())))
+    }
+
     /// Judges the target and binds the public port.
     async fn open(&self, wanted: &Wanted, rules: &Arc<Rules>) -> Result<Opened, Refusal> {
+        self.judge(wanted)?;
         let row = &wanted.row;
         if row.use_tunnel {
             return self.open_through_tunnel(wanted, rules).await;
-        }
-        let own = |address, port| self.own.covers(address, port) || (port == row.source_port && this_machine(address));
-        if let Host::Address(address) = wanted.host
-            && let Some(denial) = self.policy.judge("", address, row.target_port, own)
-        {
-            return Err(Refusal::target(denial, SocketAddr::new(address, row.target_port.get()).to_string()));
         }
         let listener = self.bind(row.source_port).await?;
         let route = Route {
@@ -492,16 +518,6 @@ impl Inner {
 
     async fn open_through_tunnel(&self, wanted: &Wanted, rules: &Arc<Rules>) -> Result<Opened, Refusal> {
         let row = &wanted.row;
-        if self.tunnel.is_none() {
-            return Err(Refusal::new(503, "tunnel_unavailable", TunnelWords::TunnelUnavailable));
-        }
-        // The client judges the address that it dials; what no mapping may reach is refused here already.
-        if let Host::Address(address) = wanted.host
-            && let Some(denial @ (Denial::Special | Denial::Listed)) =
-                self.policy.judge("", address, row.target_port, |_, _| false)
-        {
-            return Err(Refusal::target(denial, SocketAddr::new(address, row.target_port.get()).to_string()));
-        }
         let entry = Entry {
             port: row.source_port,
             client: row.client.clone(),

@@ -28,7 +28,7 @@ catalogue! {
         Mapping => "Make, change and list the mappings of a running tunnel server", "新建、修改和列出运行中隧道服务端的映射";
         MappingCreate => "Open a mapping and keep it", "新建映射并保存";
         MappingRemove => "Close a mapping; its visitors have 5 s to finish", "删除映射；其访客有 5 秒时间完成";
-        MappingUpdate => "Change what is named and leave the rest; visitors stay", "只修改所指定的内容，其余保持不变，访客不受影响";
+        MappingUpdate => "Change what is named and leave the rest", "只修改所指定的内容，其余保持不变";
         MappingReload => "Close the listener of one mapping and open it anew", "关闭并重新打开一个映射的监听端口";
         MappingImport => "Make mappings from the predecessor's, frp's or rathole's files", "从前身、frp 或 rathole 的文件导入映射";
         ImportFile => "A database, a configuration or a TOML file; both halves of rathole's", "数据库、配置或 TOML 文件；rathole 需要两端的文件";

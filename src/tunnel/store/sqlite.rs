@@ -416,8 +416,22 @@ fn update(
     author: &Author,
     changes: &Value,
 ) -> rusqlite::Result<bool> {
-    let sql = "UPDATE mappings SET bandwidth_limit = ?2, access_rule = ?3, access_ips = ?4, name = ?5 WHERE id = ?1";
-    let values = params![id, limit(mapping), mapping.access_rule, mapping.access_ips, mapping.name];
+    let sql =
+        "UPDATE mappings SET bandwidth_limit = ?2, access_rule = ?3, access_ips = ?4, name = ?5, target_host = ?6,
+        target_port = ?7, use_tunnel = ?8, client = ?9, protocol = ?10, proxy_protocol = ?11 WHERE id = ?1";
+    let values = params![
+        id,
+        limit(mapping),
+        mapping.access_rule,
+        mapping.access_ips,
+        mapping.name,
+        mapping.target_host,
+        mapping.target_port.get(),
+        mapping.use_tunnel,
+        mapping.client,
+        mapping.protocol,
+        mapping.proxy_protocol,
+    ];
     let found = connection.prepare_cached(sql)?.execute(values)? > 0;
     if found {
         audit::note(connection, author, Action::MappingUpdated, &mapping.source_port.to_string(), changes)?;

@@ -162,6 +162,30 @@ fn a_mapping_changes_while_its_visitors_stay() {
 }
 
 #[test]
+fn an_update_leads_visitors_elsewhere_and_survives_a_restart() {
+    let server = Running::start("");
+    let public = server.map(target(10), &json!({ "name": "moves" }));
+    assert_eq!(visit(public, 1), 10);
+    let elsewhere = target(20);
+    let moved = json!({ "port": public.port(), "target_port": elsewhere.port() });
+    let answer = server.post("update", &moved);
+    assert_eq!((answer.status, &answer.body["data"]["state"]), (200, &json!("active")), "{}", answer.body);
+    assert_eq!(
+        (&answer.body["data"]["name"], &answer.body["data"]["target_host"]),
+        (&json!("moves"), &json!("127.0.0.1"))
+    );
+    assert_eq!(visit(public, 1), 20);
+    let audit = server.get("/api/audit?limit=1")["data"].to_string();
+    assert!(audit.contains("target_port") && audit.contains(&elsewhere.port().to_string()), "{audit}");
+    let denied = server.post("update", &json!({ "port": public.port(), "target_host": "169.254.169.254" }));
+    assert_eq!(denied.status, 403, "{}", denied.body);
+    assert_eq!(visit(public, 1), 20, "a refused change changes nothing");
+    let (_, folder) = server.stop(Duration::ZERO);
+    let _server = Running::start_in(folder, "");
+    assert_eq!(visit(public, 1), 20);
+}
+
+#[test]
 fn one_mapping_is_reloaded_and_the_others_notice_nothing() {
     let server = Running::start("");
     let (first, second) = (server.map(target(3), &json!({})), server.map(target(3), &json!({})));
