@@ -118,6 +118,8 @@ fn about(path: &str) -> Option<H> {
         "pool run" => H::PoolRun,
         "tune" => H::Tune,
         "tune show" => H::TuneShow,
+        "tune apply" => H::TuneApply,
+        "tune revert" => H::TuneRevert,
         "bench" => H::Bench,
         "bench serve" => H::BenchServe,
         "supervise" => H::Supervise,

@@ -1,5 +1,7 @@
 //! Words of `tune`: what each setting of a system's network does, what was seen of it, and what was done.
 
+use std::path::PathBuf;
+
 use super::{Message, catalogue};
 use crate::model::PortRange;
 
@@ -84,6 +86,50 @@ catalogue! {
         Reported => "reported", "有报告";
         Folklore => "folklore: no document says so", "传言：没有文档依据";
         RestartLine => "    works after a restart of the system", "    重启系统后生效";
+        InContainer => "this is a container: the settings of the system belong to its host", "这里是容器：系统设置属于宿主机";
+        HintOnHost => "run this on the host", "请在宿主机上运行";
+        NoRights => "only root, or an administrator of Windows, may change settings of the system", "只有 root（Windows 上为管理员）可以修改系统设置";
+        HintRights => "run it with `sudo`, or from a console of the administrator", "请用 `sudo` 或在管理员控制台中运行";
+        FileInTheWay { path: PathBuf } => "{path} is there already, and this user's state folder has no record of it",
+            "{path} 已存在，但当前用户的状态目录中没有相应记录";
+        HintFileInTheWay { path: PathBuf } => "{path} says where the record is: run `portwright tune revert` as that user, or move the file away",
+            "{path} 中写明了记录的位置：请以该用户运行 `portwright tune revert`，或移走该文件";
+        NoRecord { path: PathBuf } => "{path} is there, but this user's state folder has no record of what was there before",
+            "{path} 存在，但当前用户的状态目录中没有修改前的记录";
+        FileNotWritten { path: PathBuf, why: String } => "{path} cannot be written, so the values last until the system starts again: {why}",
+            "无法写入 {path}，这些值只保持到系统重启：{why}";
+        Denied { key: String, why: String } => "the system denies {key}, and what was changed before it was put back: {why}",
+            "系统拒绝修改 {key}，此前的更改已还原：{why}";
+        DeniedMidway { key: String, why: String } => "the system denies {key}, and not all that was changed before it could be put back: {why}",
+            "系统拒绝修改 {key}，此前的更改未能全部还原：{why}";
+        HintRevert => "`portwright tune revert` puts back what is left", "`portwright tune revert` 可还原其余部分";
+        SystemSays { why: String } => "the system says: {why}", "系统提示：{why}";
+        ReadAgain { value: String } => "the system did not take it: read again, it is \"{value}\"", "系统没有采用：再次读取为“{value}”";
+        UnknownKey => "no such setting on this system", "此系统没有该设置";
+        NeedsConsent => "this changes settings of the system, and nobody can be asked", "此操作会修改系统设置，但无法询问任何人";
+        HintYes => "add `--yes` to agree beforehand; `portwright tune` only looks", "加上 `--yes` 表示同意；`portwright tune` 只查看";
+        AskApply { count: usize } => "Change these {count} settings?", "修改这 {count} 项设置？";
+        AskRevert { count: usize } => "Put these {count} values back?", "还原这 {count} 个值？";
+        AskForeign => "Also those that somebody changed since?", "也还原之后被他人改过的值？";
+        AppliedLine { key: String, value: String } => "applied: {key} = {value}", "已应用：{key} = {value}";
+        RefusedLine { key: String, why: Box<Message> } => "refused: {key}: {why}", "被拒绝：{key}：{why}";
+        BootFileWritten { path: PathBuf } => "{path} sets them when the system starts; `portwright tune revert` takes all back",
+            "{path} 会在系统启动时设置这些值；`portwright tune revert` 可全部撤销";
+        NoBootFile => "the values last until the system starts again; `portwright tune revert` takes them back",
+            "这些值保持到系统重启；`portwright tune revert` 可撤销";
+        LastingValues => "`portwright tune revert` takes them back", "`portwright tune revert` 可撤销";
+        RestartNeeded => "some of it works after a restart of the system", "部分设置在重启系统后生效";
+        NothingToRevert => "nothing was applied, so there is nothing to put back", "没有应用过任何设置，无需还原";
+        WillRestore { key: String, current: String, to: String } => "{key}: {current} → {to}", "{key}：{current} → {to}";
+        WillLeave { key: String, current: String } => "{key}: {current}, as it was before", "{key}：{current}，与之前相同";
+        ForeignLine { key: String, current: String, to: String } => "{key} is {current}, which somebody set since; before it was {to}",
+            "{key} 现为 {current}，是之后被他人修改的；之前为 {to}";
+        FileEdited { path: PathBuf } => "{path} was edited since", "{path} 之后被编辑过";
+        WillRemove { path: PathBuf } => "to be removed: {path}", "将删除：{path}";
+        RestoredLine { key: String, value: String } => "put back: {key} = {value}", "已还原：{key} = {value}";
+        LeftLine { key: String, value: String } => "left: {key} = {value}", "保留：{key} = {value}";
+        FailedLine { key: String, why: Box<Message> } => "not put back: {key}: {why}", "未还原：{key}：{why}";
+        FileRemoved { path: PathBuf } => "removed: {path}", "已删除：{path}";
         NothingKnown => "there is nothing to tune on this system", "此系统没有可调整的设置";
         NothingNeeded => "this host needs no change", "本机无需更改";
         HintApply { count: usize, profile: &'static str } => "`portwright tune apply --profile {profile}` makes the {count} changes; `portwright tune revert` takes them back",

@@ -22,6 +22,29 @@ pub struct TuneArgs {
 pub enum TuneVerb {
     /// Shows each setting, and what this host needs.
     Show(TuneWhichArgs),
+    /// Changes what this host needs.
+    Apply(TuneApplyArgs),
+    /// Puts back what was changed.
+    Revert(TuneRevertArgs),
+}
+
+/// `tune apply`.
+#[derive(Debug, Clone, Args)]
+pub struct TuneApplyArgs {
+    /// What for.
+    #[command(flatten)]
+    pub which: TuneWhichArgs,
+    /// Asks nothing.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `tune revert`.
+#[derive(Debug, Clone, Args)]
+pub struct TuneRevertArgs {
+    /// Asks nothing.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// What the host is tuned for.

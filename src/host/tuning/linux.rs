@@ -33,8 +33,18 @@ pub(super) fn read(key: &str) -> Observed {
 
 /// Writes a value; the kernel judges it at once.
 pub(super) fn write(key: &str, value: &str) -> io::Result<()> {
-    // No file is made where the kernel has none.
-    OpenOptions::new().write(true).open(path_of(key))?.write_all(value.as_bytes())
+    // No file is made where the kernel has none. Without a line feed an empty value would be no write at all.
+    let path = path_of(key);
+    let opened = OpenOptions::new().write(true).open(&path);
+    // What the kernel offers for reading alone (a key of the host, in a network namespace) lacks no right.
+    let is_shown_only = || path.metadata().is_ok_and(|metadata| metadata.permissions().readonly());
+    let mut file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_shown_only() => {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        opened => opened?,
+    };
+    file.write_all(format!("{value}\n").as_bytes())
 }
 
 /// Every key has a value.

@@ -101,14 +101,12 @@ pub fn read_boot_file() -> io::Result<Option<String>> {
 /// Those of the system.
 pub fn write_boot_file(text: Option<&str>) -> io::Result<()> {
     let Some(path) = boot_file() else { return Ok(()) };
-    let Some(text) = text else {
-        return match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        };
-    };
     // The names of files that are read at the start end with `.conf`.
     let staged = path.with_extension("new");
+    let Some(text) = text else {
+        // Left behind by a run that was killed.
+        return remove(&staged).and_then(|()| remove(path));
+    };
     let written = File::create(&staged).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -117,4 +115,12 @@ pub fn write_boot_file(text: Option<&str>) -> io::Result<()> {
     written.inspect_err(|_| {
         let _ = fs::remove_file(&staged);
     })
+}
+
+/// Removes a file; one that is not there is as good as removed.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
