@@ -225,6 +225,9 @@ pub struct QuickStartArgs {
     /// Follows a symbolic link that leaves the project.
     #[arg(long)]
     pub follow: bool,
+    /// Also changes the settings of the system that this host needs.
+    #[arg(long)]
+    pub tune: bool,
 }
 
 /// What is done about a conflict.

@@ -187,6 +187,7 @@ fn switch(path: &str, id: &str) -> Option<H> {
         (_, "strict") => H::Strict,
         (_, "override_file") => H::Override,
         (_, "ripple") => H::Ripple,
+        (_, "tune") => H::QuickStartTune,
         ("logs", "follow") => H::FollowOutput,
         (_, "follow") => H::FollowLink,
         (_, "watch") => H::Watch,

@@ -139,26 +139,20 @@ fn show(arguments: &Arguments, typed: &TuneWhichArgs, talk: &Talk, environment: 
 
 /// Asks a question that `--yes` answers beforehand.
 fn agree(yes: bool, question: TuneWords, interrupt: &Interrupt, talk: &Talk) -> Result<bool> {
+    // Settings of the whole system are not changed by an Enter too many.
     if yes {
         return Ok(true);
     }
     if !talk.can_ask() {
         return Err(Error::new(ErrorKind::Usage, TuneWords::NeedsConsent).hint(TuneWords::HintYes));
     }
-    Person::new(talk, interrupt).confirm(&question.into(), true)
+    Person::new(talk, interrupt).confirm(&question.into(), false)
 }
 
-/// Applies what an order needs; `quick-start` calls it too.
-pub(super) fn apply(order: &TuneOrder, yes: bool, talk: &Talk, environment: &Environment) -> Result<Ending> {
-    let interrupt = Interrupt::install();
-    let mut ask = |tuning: &Tuning| {
-        let wanted: Vec<&Judged> = tuning.settings.iter().filter(|one| one.state == TuneState::Change).collect();
-        talk.show(&wanted.iter().map(|judged| block(judged, talk, talk.err)).collect::<String>());
-        agree(yes, TuneWords::AskApply { count: wanted.len() }, &interrupt, talk)
+fn apply(order: &TuneOrder, yes: bool, talk: &Talk, environment: &Environment) -> Result<Ending> {
+    let Some(done) = carry_out(order, yes, talk, environment)? else {
+        return Ok(Ending::Judged(ErrorKind::Interrupted));
     };
-    let mut note = |note: Message| talk.note(note);
-    let done = deploy::tune::apply(order, &wishes::dirs(environment)?, &mut ask, &mut note)?;
-    let Some(done) = done else { return Ok(Ending::Judged(ErrorKind::Interrupted)) };
     if talk.json {
         talk.json(&TuneDocument::of(&done.tuning))?;
     }
@@ -168,6 +162,52 @@ pub(super) fn apply(order: &TuneOrder, yes: bool, talk: &Talk, environment: &Env
         (0, _, _) => Ending::Judged(ErrorKind::Missing),
         _ => Ending::Judged(ErrorKind::Partial),
     })
+}
+
+/// Changes what an order needs; `None` when the person did not agree.
+fn carry_out(order: &TuneOrder, yes: bool, talk: &Talk, environment: &Environment) -> Result<Option<Applied>> {
+    let interrupt = Interrupt::install();
+    let mut ask = |tuning: &Tuning| {
+        let wanted: Vec<&Judged> = tuning.settings.iter().filter(|one| one.state == TuneState::Change).collect();
+        talk.show(&wanted.iter().map(|judged| block(judged, talk, talk.err)).collect::<String>());
+        agree(yes, TuneWords::AskApply { count: wanted.len() }, &interrupt, talk)
+    };
+    let mut note = |note: Message| talk.note(note);
+    deploy::tune::apply(order, &wishes::dirs(environment)?, &mut ask, &mut note)
+}
+
+/// Tunes at the end of `quick-start`, whose service runs by now: whatever goes wrong is said, and the run ends as one
+/// that was not completed.
+pub(super) fn after_start(ports: Vec<PortRange>, yes: bool, talk: &Talk, environment: &Environment) -> Ending {
+    let order = TuneOrder { profile: Profile::Default, ports };
+    match carry_out(&order, yes, talk, environment) {
+        Ok(None) => Ending::Done,
+        Ok(Some(done)) => {
+            told(&done, talk);
+            let complete = done.refused == 0 && done.boot_trouble.is_none();
+            if complete { Ending::Done } else { Ending::Judged(ErrorKind::Partial) }
+        }
+        Err(error) => {
+            talk.warn(error.message().clone());
+            error.way_out().into_iter().for_each(|hint| talk.hint(hint.clone()));
+            Ending::Judged(ErrorKind::Partial)
+        }
+    }
+}
+
+/// Names `tune` where this host needs it and may be tuned from here.
+pub(super) fn offer(ports: Vec<PortRange>, talk: &Talk, environment: &Environment) {
+    let order = TuneOrder { profile: Profile::Default, ports };
+    if deploy::tune::in_container() {
+        return;
+    }
+    // A record that cannot be read is told by `tune`.
+    let tuning = deploy::tune::show(&order, wishes::dirs(environment).ok().as_ref());
+    let is_wanted = |one: &&Judged| one.state == TuneState::Change;
+    let count = tuning.map_or(0, |tuning| tuning.settings.iter().filter(is_wanted).count());
+    if count > 0 {
+        talk.hint(TuneWords::OfferTune { count });
+    }
 }
 
 /// Says what was applied and what was not.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use apply::{Applied, apply, may_change};
+pub use apply::{Applied, apply, in_container, may_change};
 pub use revert::{Answer, BootFile, Outlook, Reverted, Step, StepKind, revert};
 
 use crate::disk::{Dirs, ProjectState};

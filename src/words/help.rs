@@ -56,6 +56,8 @@ catalogue! {
         TuneRevert => "Put back every value that was changed", "还原所有修改过的值";
         Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
 
+        QuickStartTune => "Also change the network settings of the system that this host needs (`portwright tune`)",
+            "同时修改本机需要的系统网络设置（`portwright tune`）";
         TuneProfile => "What for: default, wan, load-test or legacy [default: default]", "用途：default、wan、load-test 或 legacy [默认：default]";
         TunePort => "Ports of services to keep from outgoing connections, beside the project's; may be repeated",
             "除项目端口外，不让外出连接取得的服务端口；可重复";

@@ -108,6 +108,8 @@ catalogue! {
         UnknownKey => "no such setting on this system", "此系统没有该设置";
         NeedsConsent => "this changes settings of the system, and nobody can be asked", "此操作会修改系统设置，但无法询问任何人";
         HintYes => "add `--yes` to agree beforehand; `portwright tune` only looks", "加上 `--yes` 表示同意；`portwright tune` 只查看";
+        OfferTune { count: usize } => "this host needs {count} other settings: `portwright tune` explains them, `portwright tune apply` makes them",
+            "本机需要修改 {count} 项设置：`portwright tune` 说明详情，`portwright tune apply` 执行";
         AskApply { count: usize } => "Change these {count} settings?", "修改这 {count} 项设置？";
         AskRevert { count: usize } => "Put these {count} values back?", "还原这 {count} 个值？";
         AskForeign => "Also those that somebody changed since?", "也还原之后被他人改过的值？";

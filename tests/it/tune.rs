@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use expectrl::process::unix::WaitStatus;
+use expectrl::session::{OsSession, Session};
+use expectrl::{Eof, Expect as _};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, PORTWRIGHT, Sandbox, have};
@@ -273,6 +276,82 @@ fn nobody_without_consent_or_rights_and_no_container_changes_anything() {
         assert!(answer["error"]["message"].as_str().is_some_and(|text| text.contains("container")), "{answer}");
     }
     assert_eq!(inside.everything(&sandbox), before);
+}
+
+#[test]
+fn quick_start_offers_it_and_does_it_when_told() {
+    let container = "mount -t tmpfs none /run; touch /run/.containerenv; mount --bind /etc/hosts /etc/hosts";
+    let (Some(space), Some(inside)) = (Namespace::new("true"), Namespace::new(container)) else { return };
+    let sandbox = project();
+    let offered = space.run(&sandbox, &["quick-start", "--yes", "--no-launch"]).expect_code(0);
+    assert!(offered.stderr.contains("`portwright tune apply` makes them"), "{}", offered.stderr);
+    let reserved = "cat /proc/sys/net/ipv4/ip_local_reserved_ports";
+    assert_eq!(space.shell(&sandbox, reserved), "\n");
+    space.run(&sandbox, &["quick-start", "--yes", "--no-launch", "--tune", "--dry-run"]).expect_code(0);
+    assert_eq!(space.shell(&sandbox, reserved), "\n");
+    // A moved port is the one that counts.
+    let moved = ["quick-start", "--yes", "--no-launch", "--tune", "--port", "web=40005"];
+    let done = space.run(&sandbox, &moved).expect_code(0);
+    assert!(done.stderr.contains("applied: net.ipv4.ip_local_reserved_ports = 40005"), "{}", done.stderr);
+    assert_eq!(space.shell(&sandbox, reserved), "40005\n");
+    let again = space.run(&sandbox, &["quick-start", "--yes", "--no-launch"]).expect_code(0);
+    assert!(!again.stderr.contains("tune apply"), "{}", again.stderr);
+    space.run(&sandbox, &["tune", "revert", "--yes"]).expect_code(0);
+
+    let sandbox = project();
+    let before = sandbox.contents();
+    assert!(inside.run(&sandbox, &moved).expect_code(5).stderr.contains("container"));
+    assert_eq!(sandbox.contents(), before);
+}
+
+/// A terminal within a namespace.
+struct Terminal(OsSession);
+
+impl Terminal {
+    fn open(space: &Namespace, sandbox: &Sandbox, arguments: &[&str]) -> Self {
+        let words = [&[PORTWRIGHT, "tune"], arguments].concat();
+        let mut command = space.command(sandbox, &words);
+        command.env("TERM", "xterm-256color").stdin(Stdio::inherit());
+        let mut session = Session::spawn(command).expect("a terminal");
+        session.set_expect_timeout(Some(PATIENCE));
+        Self(session)
+    }
+
+    fn sees(&mut self, text: &str) -> &mut Self {
+        self.0.expect(text).unwrap_or_else(|error| panic!("{text:?} did not appear: {error}"));
+        self
+    }
+
+    fn types(&mut self, keys: &str) -> &mut Self {
+        self.0.send(keys).expect("the terminal takes keys");
+        self
+    }
+
+    fn ends_with(&mut self, code: i32) {
+        self.0.expect(Eof).expect("the end");
+        let status = self.0.get_process().wait().expect("a status");
+        assert!(matches!(status, WaitStatus::Exited(_, ended) if ended == code), "{status:?}, not {code}");
+    }
+}
+
+#[test]
+fn a_person_is_asked_and_may_leave_what_somebody_changed() {
+    let Some(space) = Namespace::new("echo 100 > /proc/sys/net/core/somaxconn") else { return };
+    let sandbox = project();
+    let before = space.everything(&sandbox);
+    Terminal::open(&space, &sandbox, &["apply"]).sees("Change these 2 settings?").types("n").ends_with(130);
+    assert_eq!(space.everything(&sandbox), before);
+    Terminal::open(&space, &sandbox, &["apply"])
+        .sees("Change these 2 settings?")
+        .types("y")
+        .sees("applied")
+        .ends_with(0);
+    space.shell(&sandbox, "echo 9000 > /proc/sys/net/core/somaxconn");
+    let mut terminal = Terminal::open(&space, &sandbox, &["revert"]);
+    terminal.sees("which somebody set since").sees("Put these 2 values back?").types("y");
+    terminal.sees("Also those that somebody changed since?").types("n").sees("left: ").ends_with(0);
+    let values = "cat /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ip_local_reserved_ports; ls /etc/sysctl.d";
+    assert_eq!(space.shell(&sandbox, values), "9000\n\n");
 }
 
 fn open_to_all(folder: &Path) {

@@ -27,12 +27,18 @@ pub struct Applied {
     pub boot_trouble: Option<Message>,
 }
 
+/// Tells whether this is a container, whose settings are those of its host.
+#[must_use]
+pub fn in_container() -> bool {
+    host::in_container()
+}
+
 /// Tells whether settings of the system may be changed from here.
 ///
 /// # Errors
 /// `Missing` in a container, and for a user without the rights.
 pub fn may_change() -> Result<()> {
-    if host::in_container() {
+    if in_container() {
         return Err(Error::new(ErrorKind::Missing, TuneWords::InContainer).hint(TuneWords::HintOnHost));
     }
     if !host::tuning::may_change() {
