@@ -1,7 +1,7 @@
 //! `tune` in a network and mount namespace of its own: real keys of the kernel, a real folder for the start of the
 //! system, and nothing of the host touched.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -155,6 +155,67 @@ fn every_setting_of_every_profile_comes_back_as_it_was() {
     );
     space.run(&sandbox, &["tune", "revert", "--yes"]).expect_code(0);
     assert_eq!(space.everything(&sandbox), before);
+}
+
+/// Opens as many connections as its first argument says to the port that is the second, says the local port of the last
+/// one, and keeps them until its input ends.
+const CONNECT: &str = "import socket, sys
+place = ('127.0.0.1', int(sys.argv[2]))
+server = socket.create_server(place)
+held = [socket.create_connection(place) for _ in range(int(sys.argv[1]))]
+print(held[-1].getsockname()[1] if held else place[1], flush=True)
+sys.stdin.read()";
+
+/// Connections within a namespace; they end with the value.
+struct Connections(Child);
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Connections {
+    /// Opens them; also returns the local port of the last one.
+    fn open(space: &Namespace, sandbox: &Sandbox, count: &str, port: &str) -> (Self, u16) {
+        let mut command = space.command(sandbox, &["python3", "-c", CONNECT, count, port]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("it prints");
+        (Self(child), line.trim().parse().expect("a port"))
+    }
+}
+
+#[test]
+fn a_shortage_of_ports_is_measured_and_ended_and_reserved_ports_are_not_given_out() {
+    if !have("python3", Command::new("python3").arg("--version").output().is_ok()) {
+        return;
+    }
+    let Some(space) = Namespace::new("ip link set lo up; echo 40000 40009 > /proc/sys/net/ipv4/ip_local_port_range")
+    else {
+        return;
+    };
+    let sandbox = Sandbox::new(&[]);
+    let range = "net.ipv4.ip_local_port_range";
+    assert_eq!(of(&space.settings(&sandbox, &[]), range)["state"], "ok");
+    let (held, _) = Connections::open(&space, &sandbox, "8", "7000");
+    let short = of(&space.settings(&sandbox, &[]), range).clone();
+    assert_eq!(short["wanted"], "23000 60999");
+    assert!(short["why"].as_str().is_some_and(|why| why.contains("8 of 10 ports are in use")), "{short}");
+    space.run(&sandbox, &["tune", "apply", "--yes"]).expect_code(0);
+    // More connections than the old range had ports.
+    let (more, _) = Connections::open(&space, &sandbox, "20", "7001");
+    drop((held, more));
+    space.run(&sandbox, &["tune", "revert", "--yes"]).expect_code(0);
+    assert_eq!(space.shell(&sandbox, "cat /proc/sys/net/ipv4/ip_local_port_range"), "40000\t40009\n");
+
+    space.shell(&sandbox, "echo 41000 41001 > /proc/sys/net/ipv4/ip_local_port_range");
+    space.run(&sandbox, &["tune", "apply", "--port", "41000", "--yes"]).expect_code(0);
+    let (_held, given) = Connections::open(&space, &sandbox, "1", "7002");
+    assert_eq!(given, 41001);
+    // A service binds it all the same.
+    let _service = Connections::open(&space, &sandbox, "0", "41000");
 }
 
 #[test]
