@@ -5,6 +5,7 @@
 
 mod bench;
 mod pool;
+mod tune;
 mod tunnel;
 
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use crate::words::Lang;
 
 pub use bench::*;
 pub use pool::*;
+pub use tune::*;
 pub use tunnel::*;
 
 /// A whole command line.
@@ -116,6 +118,9 @@ pub enum Verb {
         #[command(subcommand)]
         verb: MappingVerb,
     },
+    /// Settings of the system's network.
+    #[command(args_conflicts_with_subcommands = true)]
+    Tune(TuneArgs),
     /// The load test.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Bench(BenchArgs),
@@ -220,6 +225,9 @@ pub struct QuickStartArgs {
     /// Follows a symbolic link that leaves the project.
     #[arg(long)]
     pub follow: bool,
+    /// Also changes the settings of the system that this host needs.
+    #[arg(long)]
+    pub tune: bool,
 }
 
 /// What is done about a conflict.
@@ -413,6 +421,7 @@ impl Verb {
             Self::Tunnel { verb: TunnelVerb::Status(_) } => "tunnel.status",
             Self::Tunnel { .. } => "tunnel",
             Self::Pool { .. } => "pool",
+            Self::Tune(_) => "tune",
             Self::Mapping { verb } => match verb {
                 MappingVerb::Create(_) => "mapping.create",
                 MappingVerb::Remove(_) => "mapping.remove",

@@ -31,6 +31,7 @@ mod scan;
 mod service;
 pub mod table;
 mod token;
+mod tune;
 mod tunnel;
 mod undo;
 mod usage;
@@ -107,6 +108,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Status(typed) } => mapping::status(arguments, typed, talk, environment),
         Verb::Mapping { verb } => mapping::run(arguments, verb, talk, environment),
+        Verb::Tune(typed) => tune::run(arguments, typed, talk, environment),
         Verb::Why(typed) => why::run(arguments, typed, talk, environment),
         Verb::Completions(typed) => pages::completions(typed, talk),
         Verb::Man(typed) => pages::man(typed, talk),

@@ -20,6 +20,7 @@ mod splice;
 mod standing;
 mod tcp_options;
 mod tool;
+pub mod tuning;
 mod waker;
 
 #[cfg(target_os = "linux")]

@@ -9,7 +9,7 @@ pub(super) use fetch::{
 
 /// Reads `netsh int ipv4 show dynamicport tcp`: the first port and the count, by the numbers at the ends of its lines
 /// alone, because the words are in the language of the system, and their bytes in its code page.
-fn dynamic_ports(text: &str) -> Option<PortRange> {
+pub(super) fn dynamic_ports(text: &str) -> Option<PortRange> {
     let mut numbers = text.lines().filter_map(|line| {
         let words = line.trim_end().trim_end_matches(|letter: char| letter.is_ascii_digit());
         let number = line.get(words.len()..)?.trim_end();
@@ -20,7 +20,7 @@ fn dynamic_ports(text: &str) -> Option<PortRange> {
 
 /// Reads `netsh int ipv4 show excludedportrange protocol=tcp`: lines of a first and a last port. A line with `*` is an
 /// exclusion by the administrator, which automatic choice leaves alone and which may be bound all the same.
-fn excluded_ports(text: &str) -> Excluded {
+pub(super) fn excluded_ports(text: &str) -> Excluded {
     let mut excluded = Excluded::default();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
@@ -37,9 +37,11 @@ fn excluded_ports(text: &str) -> Excluded {
 
 /// The ranges that `netsh` shows as excluded.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Excluded {
-    by_system: Vec<PortRange>,
-    by_administrator: Vec<PortRange>,
+pub(super) struct Excluded {
+    /// By the system, where nobody may bind.
+    pub(super) by_system: Vec<PortRange>,
+    /// By an administrator, where everybody may bind.
+    pub(super) by_administrator: Vec<PortRange>,
 }
 
 fn counted(first: u16, count: u16) -> Option<PortRange> {

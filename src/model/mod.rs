@@ -5,6 +5,7 @@ mod port;
 mod project;
 mod report;
 mod secret;
+mod tuning;
 
 pub use facts::{
     ComposeIdentity, Container, ContainerRef, ContainerState, Facts, Os, Owner, ProbeOutcome, Promise, Published, Seen,
@@ -16,3 +17,4 @@ pub use project::{
 };
 pub use report::{Binding, BindingState, Holder, HolderKind};
 pub use secret::Secret;
+pub use tuning::{Observed, TuneSigns};

@@ -9,6 +9,7 @@ mod known;
 mod ripple;
 #[cfg(test)]
 mod tests;
+pub mod tune;
 
 pub use choose::{Decision, Policy, PortPlan, Wishes, choose, group_of, sticky_name, try_port};
 pub use free::free_ports;

@@ -50,7 +50,25 @@ catalogue! {
         PoolUsage => "Count the ports of each WAN", "统计每个 WAN 的端口";
         PoolGc => "Give back what is over and not in use", "回收已结束且未被使用的租约";
         PoolRun => "Run a program with ports that are its own until it ends", "运行一个程序，其端口在结束前为其独占";
+        Tune => "Settings of the system's network: show, change, put back", "系统网络设置：查看、修改、还原";
+        TuneShow => "Show each setting, what is known of it, and what this host needs", "查看每项设置、其已知信息以及本机的需要";
+        TuneApply => "Change what this host needs, with a record of what was there", "修改本机需要的设置，并记录原有的值";
+        TuneRevert => "Put back every value that was changed", "还原所有修改过的值";
         Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
+
+        QuickStartTune => "Also change the network settings of the system that this host needs (`portwright tune`)",
+            "同时修改本机需要的系统网络设置（`portwright tune`）";
+        TuneProfile => "What for: default, wan, load-test or legacy [default: default]", "用途：default、wan、load-test 或 legacy [默认：default]";
+        TunePort => "Ports of services to keep from outgoing connections, beside the project's; may be repeated",
+            "除项目端口外，不让外出连接取得的服务端口；可重复";
+        TuneExamples => "  portwright tune                                  what is set, what it does, and what this host needs
+  portwright tune --profile wan --json
+  portwright tune apply --port 40000 --yes         change it, and keep port 40000 from outgoing connections
+  portwright tune revert                           put back what was there",
+            "  portwright tune                                  查看当前设置、其作用以及本机的需要
+  portwright tune --profile wan --json
+  portwright tune apply --port 40000 --yes         修改，并不让外出连接取得端口 40000
+  portwright tune revert                           还原";
 
         UsageHeading => "Usage: ", "用法：";
         OptionsMark => "[OPTIONS]", "[选项]";
@@ -73,6 +91,7 @@ catalogue! {
         CountValue => "N", "数量";
         ChoiceValue => "CHOICE", "选择";
         RuntimeValue => "RUNTIME", "运行方式";
+        ProfileValue => "PROFILE", "配置";
         FormatValue => "FORMAT", "格式";
         ProtocolValue => "PROTOCOL", "协议";
         ReportValue => "KIND=FILE", "类型=文件";

@@ -23,6 +23,7 @@ pub mod prompt;
 pub mod prose;
 pub mod text;
 pub mod trust;
+pub mod tune;
 pub mod tunnel;
 pub mod verbs;
 pub mod why;
@@ -102,6 +103,8 @@ message! {
     Text(text::TextWords),
     /// Words about certificates, tokens and trust.
     Trust(trust::TrustWords),
+    /// Words about settings of the system's network.
+    Tune(tune::TuneWords),
     /// Words about the bundled tunnel server.
     Tunnel(tunnel::TunnelWords),
     /// Words of the verbs.

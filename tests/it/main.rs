@@ -48,6 +48,9 @@ mod talk;
 mod talk_terminal;
 mod trust;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tune;
+#[cfg(test)]
 #[cfg(unix)]
 mod tunnel;
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub(super) const ROUTES: &[Endpoint] = &[
     }),
     change(
         "/api/mapping/update",
-        "Changes what is named and leaves the rest; a limit also counts for visitors who are there, and only another way to the target ends them, within 5 s",
+        "Changes what is named and leaves the rest; visitors stay, unless the way to the target is another one",
         &UPDATE,
         Kind::One(&MAPPING),
         || post(changes::update),
