@@ -93,12 +93,21 @@ impl Accounts {
         self.lock().elsewhere.get(&mapping).cloned().unwrap_or_default()
     }
 
-    /// Returns everything that the server ever carried, and the others on its database, by client.
+    /// Returns everything that this server and the others on its database ever carried, by client.
+    pub(crate) fn everywhere(&self) -> BTreeMap<ClientName, Totals> {
+        let mut sums = self.by_client();
+        for (client, totals) in self.lock().elsewhere.values().flatten() {
+            *sums.entry(Arc::clone(client)).or_default() += *totals;
+        }
+        sums
+    }
+
+    /// Returns everything that the server itself ever carried, by client.
     pub(crate) fn by_client(&self) -> BTreeMap<ClientName, Totals> {
         let inner = self.lock();
         let mut sums = inner.gone.clone();
         let ledgers = inner.open.values().chain(inner.retired.values()).map(|account| account.ledger.by_client());
-        for (client, totals) in ledgers.chain(inner.kept.values().chain(inner.elsewhere.values()).cloned()).flatten() {
+        for (client, totals) in ledgers.chain(inner.kept.values().cloned()).flatten() {
             *sums.entry(client).or_default() += totals;
         }
         sums

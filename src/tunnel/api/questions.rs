@@ -210,7 +210,7 @@ fn mapping_traffic(now: u64, counted: Counted) -> MappingTraffic {
 pub(super) async fn traffic(State(api): State<Arc<Api>>, request: Request) -> Response {
     let lang = language(request.headers());
     let now = seconds(SystemTime::now());
-    let all = api.mappings.accounts().by_client();
+    let all = api.mappings.accounts().everywhere();
     // Each byte counts once: what clients carried is a part of the total, and not added to it.
     let tunnel: Totals = all.iter().filter(|(client, _)| !client.is_empty()).map(|(_, totals)| *totals).sum();
     let total: Totals = all.values().copied().sum();
