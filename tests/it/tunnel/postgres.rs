@@ -5,14 +5,18 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::running::{Client, Laid, Link, PATIENCE, Server, ServerPlan, Token, fresh_port, health, wait_until};
+use super::running::{
+    Client, Laid, Link, PATIENCE, Server, ServerPlan, Token, fresh_port, health, loopback, wait_until,
+};
 use super::targets::{Target, expect_echo, is_served, visit};
+use super::toxic::{Proxy, Toxic};
 use crate::support::have;
 
 /// What a change may take to reach the other server.
@@ -106,7 +110,26 @@ impl Postgres {
 
     /// The section `database` of a server.
     fn section(&self) -> String {
-        format!("{{ path: mappings.db, url: '{}' }}", self.url())
+        section(&self.url())
+    }
+
+    /// Has it speak TLS, with this certificate and key in PEM.
+    fn secure(&mut self, certificate: &str, key: &str) {
+        self.stop();
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.data().join(name);
+            fs::write(&path, text).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("private");
+            if geteuid().is_root() {
+                let owner = Command::new("chown").arg("postgres:postgres").arg(&path).status();
+                assert!(owner.expect("chown runs").success());
+            }
+        }
+        let settings = self.data().join("postgresql.auto.conf");
+        fs::write(settings, "ssl = on\n").expect("written");
+        let rules = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(self.data().join("pg_hba.conf"), rules).expect("written");
+        self.run();
     }
 }
 
@@ -117,6 +140,10 @@ impl Drop for Postgres {
             let _ = child.wait();
         }
     }
+}
+
+fn section(url: &str) -> String {
+    format!("{{ path: mappings.db, url: '{url}' }}")
 }
 
 /// A server whose visitors come to `public`.
@@ -253,6 +280,70 @@ fn without_its_database_a_server_serves_on_and_refuses_changes_until_it_is_back(
 }
 
 #[test]
+fn a_database_behind_a_cut_cable_holds_up_no_visitor_and_no_answer() {
+    let Some(postgres) = Postgres::start() else { return };
+    let proxy = Proxy::start(loopback(postgres.port), 7);
+    let url = postgres.url().replace(&format!(":{}/", postgres.port), &format!(":{}/", proxy.address.port()));
+    let here = server(&section(&url), "127.0.0.1");
+    let echo = Target::echo();
+    let public = here.map_with(echo.address, &direct());
+    proxy.set_both(&[Toxic::Blackhole]);
+    let body = json!({ "source_port": public.port(), "name": "renamed" });
+    // Nobody knows yet that the database is lost: an answer takes as long as one may be waited for.
+    let asked = Instant::now();
+    let (status, answer) = here.post("update", &body);
+    assert_eq!((status, &answer["code"]), (503, &json!("storage_unavailable")), "{answer}");
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    assert!(is_served(public), "visitors notice nothing");
+    wait_until("the loss to be noticed", PATIENCE, || {
+        health(here.api).is_some_and(|health| health["status"] == "degraded")
+    });
+    proxy.set_both(&[]);
+    proxy.cut();
+    wait_until("the database again", PATIENCE, || health(here.api).is_some_and(|health| health["status"] == "ok"));
+    let (status, answer) = here.post("update", &body);
+    assert_eq!((status, &answer["data"]["name"]), (200, &json!("renamed")), "{answer}");
+}
+
+#[test]
+fn the_way_to_the_database_is_encrypted_and_checked_where_that_is_wanted() {
+    let Some(mut postgres) = Postgres::start() else { return };
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = |params: &CertificateParams| {
+        CertifiedIssuer::self_signed(params.clone(), KeyPair::generate().expect("a key")).expect("an authority")
+    };
+    let (ours, foreign) = (authority(&params), authority(&params));
+    let key = KeyPair::generate().expect("a key");
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    postgres.secure(&leaf.signed_by(&key, &ours).expect("issued").pem(), &key.serialize_pem());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (ours, foreign) = (file("ours.pem", ours.pem()), file("foreign.pem", foreign.pem()));
+    let url = |parameters: &str| section(&format!("{}?{parameters}", postgres.url()));
+    for parameters in ["sslmode=require".to_owned(), format!("sslmode=verify-full&sslrootcert={ours}")] {
+        let server = server(&url(&parameters), "127.0.0.1");
+        let secure = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+            WHERE application_name = 'portwright'";
+        assert_eq!(postgres.ask(secure).as_deref(), Some("t"), "{parameters}");
+        drop(server);
+    }
+    for (parameters, reason) in [
+        (format!("sslmode=verify-full&sslrootcert={foreign}"), "certificate"),
+        ("sslmode=disable".to_owned(), "no encryption"),
+    ] {
+        let section = url(&parameters);
+        let plan = ServerPlan { database: &section, ..ServerPlan::over(Link::Tls) };
+        let answer = Laid::out(&plan).refuse(&[]);
+        assert!(answer.code == 5 && answer.stderr.contains(reason), "{parameters}: {}", answer.stderr);
+    }
+}
+
+#[test]
 fn two_servers_that_start_at_once_make_the_tables_and_the_first_token_once() {
     let Some(postgres) = Postgres::start() else { return };
     for _ in 0..3 {
@@ -321,7 +412,6 @@ fn a_database_that_cannot_be_used_is_refused_with_a_way_out_and_without_its_pass
         assert!(!answer.stderr.contains("canary"), "{}", answer.stderr);
         (answer.code, answer.stderr)
     };
-    let section = |url: &str| format!("{{ path: mappings.db, url: '{url}' }}");
     let (code, said) = refuse(&section(&postgres.url().replace(PASSWORD, "canary-wrong")));
     assert!(code == 5 && said.contains("password authentication failed") && said.contains("database.url"), "{said}");
     let (code, said) = refuse(&section(&postgres.url().replace(&postgres.port.to_string(), &fresh_port().to_string())));
