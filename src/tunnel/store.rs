@@ -263,3 +263,16 @@ fn described(mapping: &NewMapping) -> Value {
         "access_ips": mapping.access_ips,
     })
 }
+
+#[cfg(all(test, not(feature = "postgres")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_postgresql_says_how_to_get_one_with_it() {
+        let shared = Some(SharedDatabase::Url(Secret::new("postgres://tunnel:canary@db/tunnel")));
+        let error = Store::open(&DatabaseSettings { path: "mappings.db".into(), shared }).expect_err("a refusal");
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.way_out().is_some() && !error.to_string().contains("canary"), "{error}");
+    }
+}

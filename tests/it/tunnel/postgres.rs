@@ -1,7 +1,7 @@
 //! Two real servers on one real `PostgreSQL`, which the test starts from the system's package.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -199,6 +199,28 @@ fn expect_silence(servers: &[&Server]) {
         assert!(!words.contains(PASSWORD), "{words}");
         assert!(!server.get("/api/logs?limit=1000").to_string().contains(PASSWORD), "the log of the API");
     }
+}
+
+#[test]
+fn a_port_that_is_taken_at_one_server_fails_there_alone_and_until_it_is_free() {
+    let Some(postgres) = Postgres::start() else { return };
+    let (here, other) = (server(&postgres.section(), "127.0.0.1"), server(&postgres.section(), "127.0.0.2"));
+    let echo = Target::echo();
+    let port = fresh_port();
+    let holder = TcpListener::bind(there(loopback(port))).expect("the port is free");
+    let body = json!({ "source_port": port, "target_host": "127.0.0.1", "target_port": echo.address.port(),
+        "use_tunnel": false });
+    let (status, answer) = here.post("create", &body);
+    assert_eq!(status, 200, "{answer}");
+    wait_until("the failure at the other server", SOON, || {
+        mapping(&other, port).is_some_and(|mapping| mapping["state"] == "failed")
+    });
+    assert!(is_served(loopback(port)), "the first server serves it");
+    assert_eq!(mapping(&here, port).expect("a mapping")["state"], "active");
+    let status = |server: &Server| health(server.api).expect("an answer")["status"].clone();
+    assert_eq!((status(&here), status(&other)), (json!("ok"), json!("degraded")));
+    drop(holder);
+    wait_until("the mapping at the other server", PATIENCE, || is_served(there(loopback(port))));
 }
 
 #[test]

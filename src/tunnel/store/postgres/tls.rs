@@ -1,5 +1,5 @@
-//! TLS 1.3 to the database. `require` encrypts and checks nothing, as for every program of `PostgreSQL`; with an authority
-//! the certificate is checked for the name that was dialled.
+//! TLS 1.3 to the database. `require` encrypts and checks nothing, as for every program of `PostgreSQL`; with an
+//! authority the certificate is checked for the name that was dialled.
 
 use std::future::Future;
 use std::io;

@@ -10,18 +10,19 @@ use super::Asked;
 use crate::tunnel::history::{HistoryWish, Interval, Kept, Record, numbers};
 use crate::tunnel::ledger::Totals;
 
-/// Writes a record of `server`. Writing it twice changes nothing about the totals.
+/// Writes a record of `server`, in a few statements however many mappings there are. Writing it twice changes nothing
+/// about the totals; what moved is then counted twice in the history.
 pub(super) async fn write(client: &mut Client, server: Arc<str>, record: Record) -> Asked<()> {
     let transaction = client.transaction().await?;
     write_moved(&transaction, &server, &record).await?;
-    let sql = "INSERT INTO portwright.traffic_totals VALUES ($1, $2, $3, $4, $5, $6)
+    let sql = "INSERT INTO portwright.traffic_totals
+        SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
         ON CONFLICT (server, mapping, client) DO UPDATE SET up_bytes = excluded.up_bytes,
         down_bytes = excluded.down_bytes, connections = excluded.connections";
-    let insert = transaction.prepare(sql).await?;
-    for (mapping, client, totals) in &record.totals {
-        let [up, down, came] = numbers(*totals);
-        transaction.execute(&insert, &[&&*server, mapping, &&**client, &up, &down, &came]).await?;
-    }
+    let mappings: Vec<i64> = record.totals.iter().map(|(mapping, ..)| *mapping).collect();
+    let clients: Vec<&str> = record.totals.iter().map(|(_, client, _)| &**client).collect();
+    let [up, down, came] = columns(record.totals.iter().map(|(.., totals)| totals));
+    transaction.execute(sql, &[&&*server, &mappings, &clients, &up, &down, &came]).await?;
     let sql = "DELETE FROM portwright.traffic_totals WHERE server = $1 AND mapping = ANY($2)";
     transaction.execute(sql, &[&&*server, &record.folded]).await?;
     for table in ["traffic_moved", "traffic_intervals"] {
@@ -35,18 +36,28 @@ async fn write_moved(transaction: &Transaction<'_>, server: &str, record: &Recor
     let sql = "INSERT INTO portwright.traffic_intervals VALUES ($1, $2, $3)
         ON CONFLICT (recorded_at, server) DO UPDATE SET seconds = traffic_intervals.seconds + excluded.seconds";
     transaction.execute(sql, &[&record.at, &server, &record.seconds]).await?;
-    let sql = "INSERT INTO portwright.traffic_moved VALUES ($1, $2, $3, $4, $5, $6, $7)
+    let sql = "INSERT INTO portwright.traffic_moved
+        SELECT $1, $2, * FROM unnest($3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
         ON CONFLICT (recorded_at, server, port, client) DO UPDATE SET
         up_bytes = traffic_moved.up_bytes + excluded.up_bytes,
         down_bytes = traffic_moved.down_bytes + excluded.down_bytes,
         connections = traffic_moved.connections + excluded.connections";
-    let insert = transaction.prepare(sql).await?;
-    for ((port, client), totals) in &record.moved {
-        let [up, down, came] = numbers(*totals);
-        let values: [&(dyn ToSql + Sync); 7] = [&record.at, &server, &i32::from(*port), &&**client, &up, &down, &came];
-        transaction.execute(&insert, &values).await?;
+    let ports: Vec<i32> = record.moved.keys().map(|(port, _)| i32::from(*port)).collect();
+    let clients: Vec<&str> = record.moved.keys().map(|(_, client)| &**client).collect();
+    let [up, down, came] = columns(record.moved.values());
+    let values: [&(dyn ToSql + Sync); 7] = [&record.at, &server, &ports, &clients, &up, &down, &came];
+    transaction.execute(sql, &values).await.map(drop)
+}
+
+/// Returns totals as columns: up, down, connections.
+fn columns<'a>(all: impl Iterator<Item = &'a Totals>) -> [Vec<i64>; 3] {
+    let mut columns = [Vec::new(), Vec::new(), Vec::new()];
+    for totals in all {
+        for (column, number) in columns.iter_mut().zip(numbers(*totals)) {
+            column.push(number);
+        }
     }
-    Ok(())
+    columns
 }
 
 /// Reads the totals of `server`.
