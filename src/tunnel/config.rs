@@ -105,6 +105,17 @@ pub struct ApiSettings {
 pub struct DatabaseSettings {
     /// The `SQLite` file. Certificate and key stand beside it, also where the mappings are kept elsewhere.
     pub path: PathBuf,
+    /// The database that several servers share, in place of the file.
+    pub shared: Option<SharedDatabase>,
+}
+
+/// Where the address of a shared database stands; it may hold a password.
+#[derive(Debug, Clone)]
+pub enum SharedDatabase {
+    /// `database.url`.
+    Url(Secret),
+    /// `database.url_file`, which nobody else may read.
+    File(PathBuf),
 }
 
 /// The section `stats`.
@@ -304,7 +315,13 @@ impl Given<'_> {
 
     fn database(&self) -> Result<DatabaseSettings> {
         let path = self.text("database.path")?.unwrap_or_else(|| "./data/mappings.db".to_owned()).into();
-        Ok(DatabaseSettings { path })
+        let shared = match (self.text("database.url")?, self.text("database.url_file")?) {
+            (Some(_), Some(_)) => return Err(wrong("database.url_file", Wanting::NoUrlFile)),
+            (Some(url), None) => Some(SharedDatabase::Url(Secret::new(url))),
+            (None, Some(file)) => Some(SharedDatabase::File(file.into())),
+            (None, None) => None,
+        };
+        Ok(DatabaseSettings { path, shared })
     }
 
     fn tunnel(&self) -> Result<TunnelSettings> {

@@ -22,7 +22,7 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 /// What a server says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Health {
-    /// `ok`, or `degraded` when a mapping is not served.
+    /// `ok`, or `degraded` when a mapping is not served or the database does not answer.
     pub status: String,
     /// Whether clients may connect.
     pub tunnel_enabled: bool,

@@ -17,7 +17,7 @@ const SECTIONS: [&str; 9] =
     ["port_range", "tunnel", "api", "database", "stats", "security", "security.port_range", "security.targets", "log"];
 
 /// Every key of a configuration.
-pub(super) const KEYS: [&str; 30] = [
+pub(super) const KEYS: [&str; 32] = [
     "port_range.from",
     "port_range.end",
     "port_range.listen",
@@ -40,6 +40,8 @@ pub(super) const KEYS: [&str; 30] = [
     "api.rate_limit",
     "api.metrics_public",
     "database.path",
+    "database.url",
+    "database.url_file",
     "stats.enabled",
     "stats.record_interval",
     "stats.retention_days",

@@ -6,14 +6,25 @@
 
 use serde_json::{Value, json};
 
-use super::audit::{Action, AuditEntry, Author};
-use super::config::DatabaseSettings;
-use super::history::{HistoryWish, Interval, Kept, Record};
-use crate::error::Result;
-use crate::model::Port;
+use tokio::sync::watch;
 
+use super::audit::{Action, AuditEntry, Author};
+use super::config::{DatabaseSettings, SharedDatabase};
+use super::files::read_secret;
+use super::history::{HistoryWish, Interval, Kept, Record};
+use super::logbook;
+use crate::error::Result;
+#[cfg(not(feature = "postgres"))]
+use crate::error::{Error, ErrorKind};
+use crate::model::{Port, Secret};
+use crate::words::tunnel::TunnelWords;
+
+#[cfg(feature = "postgres")]
+mod postgres;
 pub(super) mod sqlite;
 
+#[cfg(feature = "postgres")]
+pub(super) use postgres::Postgres;
 use sqlite::Sqlite;
 
 /// A mapping to be stored.
@@ -53,6 +64,8 @@ pub(crate) enum StoreFault {
     Full,
     /// The port has a row.
     Exists,
+    /// The shared database does not answer. Whether the write happened is not known; if it did, it is served soon.
+    Unavailable,
     /// The database refused, or its thread is gone; the log says more.
     Failed,
 }
@@ -73,6 +86,8 @@ pub(crate) struct Store(Backend);
 #[derive(Debug, Clone)]
 enum Backend {
     File(Sqlite),
+    #[cfg(feature = "postgres")]
+    Shared(Postgres),
 }
 
 impl Store {
@@ -82,14 +97,67 @@ impl Store {
     /// read-only is [`Missing`](crate::error::ErrorKind::Missing); one written by a later version is
     /// [`Refused`](crate::error::ErrorKind::Refused).
     pub(crate) fn open(database: &DatabaseSettings) -> Result<(Self, Contents)> {
-        let (store, contents) = Sqlite::open(&database.path)?;
-        Ok((Self(Backend::File(store)), contents))
+        match shared_url(database)? {
+            #[cfg(feature = "postgres")]
+            Some(url) => {
+                let (store, contents) = Postgres::serve(&url, &database.path)?;
+                Ok((Self(Backend::Shared(store)), contents))
+            }
+            #[cfg(not(feature = "postgres"))]
+            Some(_) => Err(no_postgres()),
+            None => {
+                let (store, contents) = Sqlite::open(&database.path)?;
+                Ok((Self(Backend::File(store)), contents))
+            }
+        }
+    }
+
+    /// The shared database, where there is one.
+    #[cfg(feature = "postgres")]
+    pub(super) fn shared(&self) -> Option<&Postgres> {
+        match &self.0 {
+            Backend::File(_) => None,
+            Backend::Shared(shared) => Some(shared),
+        }
+    }
+
+    /// Tells when the mappings should be read again, because another server may have changed them; `None` where there
+    /// is no other.
+    pub(crate) fn changes(&self) -> Option<watch::Receiver<u64>> {
+        match &self.0 {
+            Backend::File(_) => None,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => Some(shared.changes()),
+        }
+    }
+
+    /// Tells whether the database answers, as far as is known.
+    pub(crate) fn is_reachable(&self) -> bool {
+        match &self.0 {
+            Backend::File(_) => true,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.is_reachable(),
+        }
+    }
+
+    /// Reads what others may have changed: every mapping, in the order of the ports, and as totals what the other
+    /// servers have carried. `None` where there are no others.
+    pub(crate) async fn read_again(&self) -> Result<Option<Contents>, StoreFault> {
+        match &self.0 {
+            Backend::File(_) => Ok(None),
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => {
+                Ok(Some(Contents { mappings: shared.mappings().await?, totals: shared.elsewhere().await? }))
+            }
+        }
     }
 
     /// Stores a mapping; it is on disk when this returns.
     pub(crate) async fn insert(&self, mapping: NewMapping, author: Author) -> Result<StoredMapping, StoreFault> {
         match &self.0 {
             Backend::File(file) => file.insert(mapping, author).await,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.insert(mapping, author).await,
         }
     }
 
@@ -103,6 +171,8 @@ impl Store {
     ) -> Result<bool, StoreFault> {
         match &self.0 {
             Backend::File(file) => file.update(mapping, author, changes).await,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.update(mapping, author, changes).await,
         }
     }
 
@@ -110,6 +180,8 @@ impl Store {
     pub(crate) async fn remove(&self, port: Port, author: Author) -> Result<bool, StoreFault> {
         match &self.0 {
             Backend::File(file) => file.remove(port, author).await,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.remove(port, author).await,
         }
     }
 
@@ -117,6 +189,8 @@ impl Store {
     pub(crate) async fn note(&self, author: Author, action: Action, subject: String) -> Result<(), StoreFault> {
         match &self.0 {
             Backend::File(file) => file.note(author, action, subject).await,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.note(author, action, subject).await,
         }
     }
 
@@ -124,6 +198,8 @@ impl Store {
     pub(crate) async fn record(&self, record: Record) -> Result<(), StoreFault> {
         match &self.0 {
             Backend::File(file) => file.record(record).await,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.record(record).await,
         }
     }
 
@@ -131,6 +207,8 @@ impl Store {
     pub(crate) async fn audit(&self, limit: u32, before: Option<i64>) -> Result<Vec<AuditEntry>, StoreFault> {
         match &self.0 {
             Backend::File(file) => file.audit(limit, before).await,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.audit(limit, before).await,
         }
     }
 
@@ -138,8 +216,36 @@ impl Store {
     pub(crate) async fn history(&self, wish: HistoryWish) -> Result<Vec<Interval>, StoreFault> {
         match &self.0 {
             Backend::File(file) => file.history(wish).await,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.history(wish).await,
         }
     }
+}
+
+/// Returns where the shared database is, if there is one, and keeps it out of the log. A file of it that others can read
+/// is [`Refused`](crate::error::ErrorKind::Refused).
+pub(super) fn shared_url(database: &DatabaseSettings) -> Result<Option<Secret>> {
+    let url = match &database.shared {
+        None => return Ok(None),
+        Some(SharedDatabase::Url(url)) => url.clone(),
+        Some(SharedDatabase::File(path)) => {
+            let text = read_secret(
+                path,
+                TunnelWords::UrlFileUnreadable,
+                |path| TunnelWords::UrlFileOpen { path }.into(),
+                |path| TunnelWords::CloseKeyFile { path }.into(),
+            )?;
+            Secret::new(text.trim())
+        }
+    };
+    logbook::hide(&url);
+    Ok(Some(url))
+}
+
+/// What a program without `PostgreSQL` says to a configuration with it.
+#[cfg(not(feature = "postgres"))]
+pub(super) fn no_postgres() -> Error {
+    Error::new(ErrorKind::Usage, TunnelWords::NoPostgres).hint(TunnelWords::BuildWithPostgres)
 }
 
 /// What the audit says of a new mapping.
@@ -156,4 +262,17 @@ fn described(mapping: &NewMapping) -> Value {
         "access_rule": mapping.access_rule,
         "access_ips": mapping.access_ips,
     })
+}
+
+#[cfg(all(test, not(feature = "postgres")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_postgresql_says_how_to_get_one_with_it() {
+        let shared = Some(SharedDatabase::Url(Secret::new("postgres://tunnel:canary@db/tunnel")));
+        let error = Store::open(&DatabaseSettings { path: "mappings.db".into(), shared }).expect_err("a refusal");
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.way_out().is_some() && !error.to_string().contains("canary"), "{error}");
+    }
 }

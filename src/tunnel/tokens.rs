@@ -14,6 +14,9 @@ use tokio::sync::watch;
 use super::audit::Author;
 use super::config::DatabaseSettings;
 use super::handshake::TokenRow;
+#[cfg(feature = "postgres")]
+use super::store::Postgres;
+use super::store::{Store, shared_url};
 use super::token::{Token, TokenId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::PortRange;
@@ -67,13 +70,32 @@ pub(crate) struct TokenFile(Backend, Author);
 
 enum Backend {
     File(SqliteTokens),
+    #[cfg(feature = "postgres")]
+    Shared(Postgres),
 }
 
 impl TokenFile {
     /// Opens the database, beside a server that may be running on it.
     pub(crate) fn open(database: &DatabaseSettings) -> Result<Self> {
-        let backend = Backend::File(SqliteTokens::open(&database.path)?);
+        let backend = match shared_url(database)? {
+            #[cfg(feature = "postgres")]
+            Some(url) => Backend::Shared(Postgres::beside(&url)?),
+            #[cfg(not(feature = "postgres"))]
+            Some(_) => return Err(super::store::no_postgres()),
+            None => Backend::File(SqliteTokens::open(&database.path)?),
+        };
         Ok(Self(backend, Author::local()))
+    }
+
+    /// The tokens in the store of a running server.
+    pub(crate) fn of(store: &Store, database: &DatabaseSettings) -> Result<Self> {
+        #[cfg(feature = "postgres")]
+        if let Some(shared) = store.shared() {
+            return Ok(Self(Backend::Shared(shared.clone()), Author::local()));
+        }
+        // A file has a connection for each who asks.
+        let _ = store;
+        Self::open(database)
     }
 
     /// Says who makes the changes, for the audit; without this it is whoever may write the server's files.
@@ -93,6 +115,8 @@ impl TokenFile {
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
         let made = match &self.0 {
             Backend::File(file) => file.insert(token, name, &ports, &self.1)?,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.insert_token(token, name, &ports, &self.1)?,
         };
         if !made {
             let name = name.to_owned();
@@ -108,6 +132,8 @@ impl TokenFile {
     pub(crate) fn is_fresh(&self) -> Result<bool> {
         match &self.0 {
             Backend::File(file) => file.is_fresh(),
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.has_no_tokens(),
         }
     }
 
@@ -133,6 +159,8 @@ impl TokenFile {
         let name = self.find(id)?.name;
         match &self.0 {
             Backend::File(file) => file.revoke(id, &name, &self.1)?,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.revoke_token(id, &name, &self.1)?,
         }
         self.find(id)
     }
@@ -140,6 +168,8 @@ impl TokenFile {
     fn records(&self, choice: Choice<'_>) -> Result<Vec<TokenRecord>> {
         match &self.0 {
             Backend::File(file) => file.records(choice),
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.tokens(choice),
         }
     }
 }
@@ -170,7 +200,7 @@ impl FromIterator<TokenRow> for TokenTable {
 
 impl TokenTable {
     /// Publishes `table` where it differs from what is published.
-    fn publish(publish: &watch::Sender<Arc<Self>>, table: Self) {
+    pub(super) fn publish(publish: &watch::Sender<Arc<Self>>, table: Self) {
         publish.send_if_modified(|published| {
             let changed = **published != table;
             if changed {
@@ -198,6 +228,8 @@ impl Tokens {
     pub(crate) fn watch(file: TokenFile) -> Result<Self> {
         match file.0 {
             Backend::File(file) => file.watch(),
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => watch_shared(shared),
         }
     }
 
@@ -218,6 +250,24 @@ impl Tokens {
     }
 }
 
+/// Watches the tokens of a shared database through its listening connection; a thread notes who was seen.
+#[cfg(feature = "postgres")]
+fn watch_shared(shared: Postgres) -> Result<Tokens> {
+    let table = shared.token_table();
+    let (seen, inbox) = std::sync::mpsc::channel();
+    let note = move || {
+        for id in inbox {
+            // When a client was last there matters less than the client.
+            if let Err(fault) = shared.note_seen(id) {
+                tracing::debug!(?fault, "not noted");
+            }
+        }
+    };
+    let started = std::thread::Builder::new().name("tokens".to_owned()).spawn(note);
+    started.map_err(|error| Error::new(ErrorKind::Missing, TrustWords::NoThread { reason: error.to_string() }))?;
+    Ok(Tokens { table, seen })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,12 +275,14 @@ mod tests {
 
     fn file(folder: &tempfile::TempDir) -> TokenFile {
         let path = folder.path().join("mappings.db");
-        TokenFile::open(&DatabaseSettings { path }).expect("a database")
+        TokenFile::open(&DatabaseSettings { path, shared: None }).expect("a database")
     }
 
     fn connection(file: &TokenFile) -> &rusqlite::Connection {
         match &file.0 {
             Backend::File(file) => &file.0,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(_) => panic!("a file"),
         }
     }
 

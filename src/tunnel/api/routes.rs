@@ -156,7 +156,7 @@ pub(super) const ROUTES: &[Endpoint] = &[
 ];
 
 const HEALTH: Shape = Shape(&[
-    needed("status", Kind::Text, "ok, or degraded when a mapping is not served"),
+    needed("status", Kind::Text, "ok, or degraded when a mapping is not served or the database does not answer"),
     needed("tunnel_enabled", Kind::Flag, "Whether clients may connect"),
     needed("tunnel_connected", Kind::Flag, "Whether a client is connected"),
     needed("clients", Kind::Whole, "How many are"),

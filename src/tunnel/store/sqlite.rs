@@ -163,13 +163,13 @@ pub(in crate::tunnel) fn open_beside(path: &Path) -> Result<Connection> {
 }
 
 /// A file name beside the database: `mappings.db` → `mappings.db.lock`.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-fn lock(path: &Path) -> Result<File> {
+pub(super) fn lock(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).open(beside(path, ".lock"));
     let file = file.map_err(|error| cannot_open(&error))?;
@@ -182,7 +182,7 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-fn make_folder(path: &Path) -> Result<()> {
+pub(super) fn make_folder(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.map_or(Ok(()), fs::create_dir_all).map_err(|error| cannot_open(&error))
 }
@@ -460,7 +460,7 @@ fn fault(error: &rusqlite::Error) -> StoreFault {
     }
 }
 
-fn cannot_open(error: &io::Error) -> Error {
+pub(super) fn cannot_open(error: &io::Error) -> Error {
     Error::new(ErrorKind::Missing, TunnelWords::DatabaseUnreadable { reason: error.to_string() })
         .hint(TunnelWords::CheckDatabaseAccess)
 }

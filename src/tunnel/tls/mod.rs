@@ -3,6 +3,8 @@
 //! `server` keeps the server's certificate, `client` judges it, `pin` is how people compare it.
 
 mod client;
+#[cfg(feature = "postgres")]
+mod database;
 mod pin;
 mod server;
 
@@ -17,6 +19,8 @@ use tokio_rustls::rustls::{self, RootCertStore, SupportedProtocolVersion};
 #[cfg(test)]
 pub(crate) use client::Why;
 pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, connect};
+#[cfg(feature = "postgres")]
+pub(crate) use database::database_config;
 pub(crate) use pin::Pin;
 pub(crate) use server::{ServerTls, TlsFiles};
 

@@ -82,7 +82,8 @@ impl SqliteTokens {
         };
         let read = || {
             let sql = format!(
-                "SELECT id, name, ports, created_at, revoked_at, last_seen_at FROM tokens WHERE {condition} ORDER BY rowid"
+                "SELECT id, name, ports, created_at, revoked_at, last_seen_at FROM tokens
+                WHERE {condition} ORDER BY rowid"
             );
             let mut statement = self.0.prepare(&sql)?;
             statement.query_map([value], record)?.collect::<rusqlite::Result<Vec<_>>>()
