@@ -235,13 +235,16 @@ impl Mappings {
         self.0.accounts.see_elsewhere(totals);
         let mut wanted: BTreeMap<Port, StoredMapping> =
             mappings.into_iter().map(|stored| (stored.mapping.source_port, stored)).collect();
-        let mut gone = Vec::new();
+        let (mut gone, mut failed) = (Vec::new(), Vec::new());
         for (port, live) in self.0.live().iter_mut() {
             match wanted.remove(port) {
                 Some(stored) if live.stored == stored => {}
                 Some(stored) if served_alike(&live.stored, &stored) => {
                     live.rules.change(self.access_of(&stored.mapping), stored.mapping.bandwidth_limit);
                     live.stored = stored;
+                    if matches!(live.state, State::Failed(_)) {
+                        failed.push(*port);
+                    }
                     tracing::info!(%port, "mapping updated by another server");
                 }
                 other => {
@@ -253,6 +256,10 @@ impl Mappings {
         for port in gone {
             self.let_go(port).await;
             tracing::info!(%port, "mapping removed by another server");
+        }
+        for port in failed {
+            // The list says whether it is served now.
+            let _ = self.begin(port).await;
         }
         for (port, stored) in wanted {
             tracing::info!(%port, "mapping made by another server");
