@@ -241,7 +241,8 @@ impl Mappings {
                 Some(stored) if live.stored == stored => {}
                 Some(stored) if live.stored.id == stored.id => {
                     live.rules.change(self.access_of(&stored.mapping), stored.mapping.bandwidth_limit);
-                    if leads_alike(&live.stored.mapping, &stored.mapping) {
+                    let failed = matches!(live.state, State::Failed(_));
+                    if leads_alike(&live.stored.mapping, &stored.mapping) && !failed {
                         live.stored = stored;
                     } else {
                         moved.push((*port, stored));

@@ -144,7 +144,7 @@ impl Store {
     /// servers have carried. `None` where there are no others.
     pub(crate) async fn read_again(&self) -> Result<Option<Contents>, StoreFault> {
         match &self.0 {
-            Backend::File(_) => Ok(None),
+            Backend::File(_) => std::future::ready(Ok(None)).await,
             #[cfg(feature = "postgres")]
             Backend::Shared(shared) => {
                 Ok(Some(Contents { mappings: shared.mappings().await?, totals: shared.elsewhere().await? }))

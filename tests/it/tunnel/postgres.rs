@@ -37,7 +37,8 @@ impl Postgres {
     fn start() -> Option<Self> {
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let bin = versions.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists());
-        if !have("postgresql", bin.is_some()) {
+        let is_built_in = cfg!(feature = "postgres");
+        if !have("the feature postgres and the package postgresql", is_built_in && bin.is_some()) {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
