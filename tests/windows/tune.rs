@@ -3,6 +3,9 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use windows_permissions::constants::{SeObjectType, SecurityInformation};
+use windows_permissions::wrappers::SetNamedSecurityInfo;
+use windows_permissions::{LocalBox, SecurityDescriptor};
 
 use crate::machine::Machine;
 
@@ -16,6 +19,30 @@ fn queried(name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().find(|line| line.contains(name))?;
     line.split_whitespace().last().map(str::to_owned)
+}
+
+/// Takes the right to write from everybody while it lives.
+struct ReadOnly;
+
+impl ReadOnly {
+    const KEY: &'static str = r"MACHINE\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters";
+
+    fn new() -> Self {
+        Self::give("D:(A;;KR;;;BA)(A;;KR;;;SY)(A;;KR;;;WD)");
+        Self
+    }
+
+    fn give(rights: &str) {
+        let descriptor: LocalBox<SecurityDescriptor> = rights.parse().expect("rights");
+        let (kind, what) = (SeObjectType::SE_REGISTRY_KEY, SecurityInformation::Dacl);
+        SetNamedSecurityInfo(Self::KEY, kind, what, None, None, descriptor.dacl(), None).expect("the rights are set");
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        Self::give("D:(A;;KA;;;BA)(A;;KA;;;SY)(A;;KR;;;WD)");
+    }
 }
 
 fn state(document: &Value, key: &str) -> Value {
@@ -57,6 +84,20 @@ fn the_values_of_the_legacy_profile_are_written_and_put_back_also_those_that_wer
     let asked = machine.run(&["tune", "revert"]).expect(2);
     assert!(asked.stderr.contains("MaxUserPort is 60000, which somebody set since"), "{}", asked.stderr);
     assert_eq!(queried("MaxUserPort").as_deref(), Some("0xea60"));
+    machine.run(&["tune", "revert", "--yes"]).expect(0);
+    assert_eq!((queried("MaxUserPort"), queried("TcpTimedWaitDelay").as_deref()), (None, Some("0x78")));
+
+    let read_only = ReadOnly::new();
+    let denied = machine.run(&["tune", "apply", "--profile", "legacy", "--yes"]).expect(5);
+    assert!(denied.stderr.contains("administrator"), "{}", denied.stderr);
+    assert_eq!((queried("MaxUserPort"), queried("TcpTimedWaitDelay").as_deref()), (None, Some("0x78")));
+    // What was applied before the right was taken away is reverted once it is back.
+    drop(read_only);
+    machine.run(&["tune", "apply", "--profile", "legacy", "--yes"]).expect(0);
+    let read_only = ReadOnly::new();
+    machine.run(&["tune", "revert", "--yes"]).expect(5);
+    assert_eq!(queried("MaxUserPort").as_deref(), Some("0xfffe"));
+    drop(read_only);
     machine.run(&["tune", "revert", "--yes"]).expect(0);
     assert_eq!((queried("MaxUserPort"), queried("TcpTimedWaitDelay").as_deref()), (None, Some("0x78")));
 }
