@@ -37,13 +37,15 @@ struct RevertView {
     left: Vec<String>,
     failed: Vec<String>,
     file_removed: bool,
+    file_left: bool,
 }
 
 impl RevertView {
     fn of(done: &Reverted) -> Self {
         let keys = |steps: &[Step]| steps.iter().map(|step| step.key.clone()).collect();
         let failed = done.failed.iter().map(|(key, _)| key.clone()).collect();
-        Self { restored: keys(&done.restored), left: keys(&done.left), failed, file_removed: done.file_removed }
+        let (file_removed, file_left) = (done.file_removed, done.file_left);
+        Self { restored: keys(&done.restored), left: keys(&done.left), failed, file_removed, file_left }
     }
 }
 
@@ -269,6 +271,7 @@ fn revert(typed: &TuneRevertArgs, talk: &Talk, environment: &Environment) -> Res
         talk.warn(TuneWords::FailedLine { key: key.clone(), why: Box::new(why.clone()) });
     }
     match deploy::tune::boot_file() {
+        Some(path) if done.file_left => talk.warn(TuneWords::FileLeft { path }),
         Some(path) if done.file_removed => talk.say(TuneWords::FileRemoved { path }),
         _ if done == Reverted::default() => talk.note(TuneWords::NothingToRevert),
         _ => {}

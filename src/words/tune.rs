@@ -108,10 +108,10 @@ catalogue! {
         UnknownKey => "no such setting on this system", "此系统没有该设置";
         NeedsConsent => "this changes settings of the system, and nobody can be asked", "此操作会修改系统设置，但无法询问任何人";
         HintYes => "add `--yes` to agree beforehand; `portwright tune` only looks", "加上 `--yes` 表示同意；`portwright tune` 只查看";
-        OfferTune { count: usize } => "this host needs {count} other settings: `portwright tune` explains them, `portwright tune apply` makes them",
-            "本机需要修改 {count} 项设置：`portwright tune` 说明详情，`portwright tune apply` 执行";
-        AskApply { count: usize } => "Change these {count} settings?", "修改这 {count} 项设置？";
-        AskRevert { count: usize } => "Put these {count} values back?", "还原这 {count} 个值？";
+        OfferTune { count: usize } => "settings of this host that should change: {count}. `portwright tune` explains them, `portwright tune apply` changes them",
+            "本机应修改的设置：{count}。`portwright tune` 说明详情，`portwright tune apply` 执行修改";
+        AskApply { count: usize } => "Change these settings ({count})?", "修改这 {count} 项设置？";
+        AskRevert { count: usize } => "Put these values back ({count})?", "还原这 {count} 个值？";
         AskForeign => "Also those that somebody changed since?", "也还原之后被他人改过的值？";
         AppliedLine { key: String, value: String } => "applied: {key} = {value}", "已应用：{key} = {value}";
         RefusedLine { key: String, why: Box<Message> } => "refused: {key}: {why}", "被拒绝：{key}：{why}";
@@ -126,15 +126,16 @@ catalogue! {
         WillLeave { key: String, current: String } => "{key}: {current}, as it was before", "{key}：{current}，与之前相同";
         ForeignLine { key: String, current: String, to: String } => "{key} is {current}, which somebody set since; before it was {to}",
             "{key} 现为 {current}，是之后被他人修改的；之前为 {to}";
-        FileEdited { path: PathBuf } => "{path} was edited since", "{path} 之后被编辑过";
+        FileEdited { path: PathBuf } => "{path} was edited since we wrote it, and the edits would be lost", "{path} 写入之后被编辑过，这些编辑将会丢失";
         WillRemove { path: PathBuf } => "to be removed: {path}", "将删除：{path}";
         RestoredLine { key: String, value: String } => "put back: {key} = {value}", "已还原：{key} = {value}";
         LeftLine { key: String, value: String } => "left: {key} = {value}", "保留：{key} = {value}";
+        FileLeft { path: PathBuf } => "left: {path}, which still sets our values when the system starts", "保留：{path}，系统启动时仍会设置我们的值";
         FailedLine { key: String, why: Box<Message> } => "not put back: {key}: {why}", "未还原：{key}：{why}";
         FileRemoved { path: PathBuf } => "removed: {path}", "已删除：{path}";
         NothingKnown => "there is nothing to tune on this system", "此系统没有可调整的设置";
         NothingNeeded => "this host needs no change", "本机无需更改";
-        HintApply { count: usize, profile: &'static str } => "`portwright tune apply --profile {profile}` makes the {count} changes; `portwright tune revert` takes them back",
-            "`portwright tune apply --profile {profile}` 执行这 {count} 项更改；`portwright tune revert` 可撤销";
+        HintApply { count: usize, profile: &'static str } => "settings to change: {count}. `portwright tune apply --profile {profile}` changes them, `portwright tune revert` puts them back",
+            "待修改的设置：{count}。`portwright tune apply --profile {profile}` 执行修改，`portwright tune revert` 可还原";
     }
 }

@@ -288,6 +288,28 @@ fn a_run_that_is_killed_midway_is_reverted_by_its_record() {
 }
 
 #[test]
+fn edits_of_the_file_are_said_before_they_are_lost() {
+    let Some(space) = Namespace::new("echo 100 > /proc/sys/net/core/somaxconn") else { return };
+    let sandbox = project();
+    space.run(&sandbox, &["tune", "apply", "--yes"]).expect_code(0);
+    space.shell(&sandbox, &format!("echo vm.swappiness = 1 >> {FILE}"));
+    for words in [&["tune", "apply", "--profile", "legacy"][..], &["tune", "revert"]] {
+        let unasked = space.run(&sandbox, words).expect_code(2);
+        assert!(unasked.stderr.contains(&format!("{FILE} was edited since")), "{}", unasked.stderr);
+        assert!(space.shell(&sandbox, &format!("cat {FILE}")).contains("swappiness"));
+    }
+    let mut terminal = Terminal::open(&space, &sandbox, &["revert"]);
+    terminal.sees("was edited since").sees("Put these values back (2)?").types("y");
+    terminal.sees("Also those that somebody changed since?").types("n").sees("left: ").ends_with(0);
+    assert!(space.shell(&sandbox, &format!("cat {FILE} /proc/sys/net/core/somaxconn")).ends_with("= 1\n100\n"));
+    space.shell(&sandbox, &format!("rm {FILE}"));
+    space.run(&sandbox, &["tune", "apply", "--yes"]).expect_code(0);
+    space.shell(&sandbox, &format!("echo vm.swappiness = 1 >> {FILE}"));
+    space.run(&sandbox, &["tune", "revert", "--yes"]).expect_code(0);
+    assert_eq!(space.shell(&sandbox, "ls /etc/sysctl.d"), "");
+}
+
+#[test]
 fn a_file_of_another_user_stops_apply_and_revert() {
     let Some(space) = Namespace::new("echo 100 > /proc/sys/net/core/somaxconn") else { return };
     let (first, second) = (project(), project());
@@ -345,7 +367,7 @@ fn quick_start_offers_it_and_does_it_when_told() {
     let (Some(space), Some(inside)) = (Namespace::new("true"), Namespace::new(container)) else { return };
     let sandbox = project();
     let offered = space.run(&sandbox, &["quick-start", "--yes", "--no-launch"]).expect_code(0);
-    assert!(offered.stderr.contains("`portwright tune apply` makes them"), "{}", offered.stderr);
+    assert!(offered.stderr.contains("`portwright tune apply` changes them"), "{}", offered.stderr);
     let reserved = "cat /proc/sys/net/ipv4/ip_local_reserved_ports";
     assert_eq!(space.shell(&sandbox, reserved), "\n");
     space.run(&sandbox, &["quick-start", "--yes", "--no-launch", "--tune", "--dry-run"]).expect_code(0);
@@ -400,16 +422,16 @@ fn a_person_is_asked_and_may_leave_what_somebody_changed() {
     let Some(space) = Namespace::new("echo 100 > /proc/sys/net/core/somaxconn") else { return };
     let sandbox = project();
     let before = space.everything(&sandbox);
-    Terminal::open(&space, &sandbox, &["apply"]).sees("Change these 2 settings?").types("n").ends_with(130);
+    Terminal::open(&space, &sandbox, &["apply"]).sees("Change these settings (2)?").types("n").ends_with(130);
     assert_eq!(space.everything(&sandbox), before);
     Terminal::open(&space, &sandbox, &["apply"])
-        .sees("Change these 2 settings?")
+        .sees("Change these settings (2)?")
         .types("y")
         .sees("applied")
         .ends_with(0);
     space.shell(&sandbox, "echo 9000 > /proc/sys/net/core/somaxconn");
     let mut terminal = Terminal::open(&space, &sandbox, &["revert"]);
-    terminal.sees("which somebody set since").sees("Put these 2 values back?").types("y");
+    terminal.sees("which somebody set since").sees("Put these values back (2)?").types("y");
     terminal.sees("Also those that somebody changed since?").types("n").sees("left: ").ends_with(0);
     let values = "cat /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ip_local_reserved_ports; ls /etc/sysctl.d";
     assert_eq!(space.shell(&sandbox, values), "9000\n\n");

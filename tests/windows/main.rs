@@ -8,4 +8,5 @@ mod machine;
 
 mod files;
 mod pool;
+mod tune;
 mod tunnel;

@@ -1,7 +1,7 @@
 //! Applies what was judged to be needed: record, write, read again.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Backup, Kept, RECORD, TuneOrder, Tuning, look, record_path, set, show};
 use crate::deploy::take_lock;
@@ -68,7 +68,7 @@ pub fn apply(
     let state = ProjectState::open(dirs, &dirs.state)?;
     let lock = take_lock(&state, "tune apply", note)?;
     let before: Backup = state.load_json(RECORD)?.unwrap_or_default();
-    check_boot_file(&before)?;
+    check_boot_file(&before, note)?;
     let tuning = look(order, &before.applied());
     if !ask(&tuning)? {
         return Ok(None);
@@ -80,18 +80,18 @@ fn is_wanted(judged: &Judged) -> bool {
     judged.state == TuneState::Change
 }
 
-/// Refuses where the file is there and our record knows nothing of it.
-fn check_boot_file(before: &Backup) -> Result<()> {
-    let Some(path) = host::tuning::boot_file() else { return Ok(()) };
-    let known = before.boot_file.is_some();
-    match host::tuning::read_boot_file() {
-        Ok(Some(_)) if !known => {
-            let path = path.to_path_buf();
-            Err(Error::new(ErrorKind::Refused, TuneWords::FileInTheWay { path: path.clone() })
-                .hint(TuneWords::HintFileInTheWay { path }))
-        }
-        Ok(_) | Err(_) => Ok(()),
+/// Refuses where the file is there and our record knows nothing of it; says where somebody edited it.
+fn check_boot_file(before: &Backup, note: &mut dyn FnMut(Message)) -> Result<()> {
+    let Some(path) = host::tuning::boot_file().map(Path::to_path_buf) else { return Ok(()) };
+    let found = host::tuning::read_boot_file().ok().flatten();
+    if found.is_some() && before.boot_file.is_none() {
+        return Err(Error::new(ErrorKind::Refused, TuneWords::FileInTheWay { path: path.clone() })
+            .hint(TuneWords::HintFileInTheWay { path }));
     }
+    if found.is_some() && found != before.boot_file {
+        note(TuneWords::FileEdited { path }.into());
+    }
+    Ok(())
 }
 
 struct Work<'a> {

@@ -86,6 +86,8 @@ pub struct Reverted {
     pub failed: Vec<(String, Message)>,
     /// Whether the file for the start of the system was removed.
     pub file_removed: bool,
+    /// Whether it was left as somebody edited it, our values in it among the rest.
+    pub file_left: bool,
 }
 
 /// Puts the values back, once `ask` agreed; `None` when it did not. Nothing to put back is no fault.
@@ -172,8 +174,8 @@ fn put_back(
             Err(why) => done.failed.push((step.key, why)),
         }
     }
-    let is_file_left = leave_foreign && outlook.boot_file == BootFile::Edited;
-    if let Some(path) = host::tuning::boot_file().filter(|_| !is_file_left) {
+    done.file_left = leave_foreign && outlook.boot_file == BootFile::Edited;
+    if let Some(path) = host::tuning::boot_file().filter(|_| !done.file_left) {
         match host::tuning::write_boot_file(None) {
             Ok(()) => {
                 backup.boot_file = None;
