@@ -4,6 +4,7 @@
 //! [`super::command`], which also fails a test for any argument without a text.
 
 mod bench;
+mod doctor;
 mod pool;
 mod tunnel;
 
@@ -18,6 +19,7 @@ use crate::model::{Port, PortRange};
 use crate::words::Lang;
 
 pub use bench::*;
+pub use doctor::*;
 pub use pool::*;
 pub use tunnel::*;
 
@@ -87,6 +89,8 @@ pub enum Verb {
     Scan(ScanArgs),
     /// One port: who has it, who wants it, and the ways out.
     Why(WhyArgs),
+    /// The health of the machine, the engine, the project and the tunnel.
+    Doctor(Box<DoctorArgs>),
     /// Puts back what the last run changed.
     Undo(UndoArgs),
     /// The state of the launched service.
@@ -404,6 +408,7 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Scan(_) => "scan",
             Self::Why(_) => "why",
+            Self::Doctor(_) => "doctor",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Undo(_) => "undo",

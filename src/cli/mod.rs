@@ -9,6 +9,8 @@ mod bench_table;
 mod check;
 pub mod command;
 pub mod diff;
+mod doctor;
+mod doctor_document;
 pub mod environment;
 pub mod error;
 pub mod escape;
@@ -108,6 +110,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Tunnel { verb: TunnelVerb::Status(typed) } => mapping::status(arguments, typed, talk, environment),
         Verb::Mapping { verb } => mapping::run(arguments, verb, talk, environment),
         Verb::Why(typed) => why::run(arguments, typed, talk, environment),
+        Verb::Doctor(typed) => doctor::run(arguments, typed, talk, environment),
         Verb::Completions(typed) => pages::completions(typed, talk),
         Verb::Man(typed) => pages::man(typed, talk),
         Verb::Pool { verb } => pool::run(arguments, verb, talk, environment),

@@ -5,6 +5,8 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::room::Room;
+
 /// `ERROR_NOT_SAME_DEVICE`.
 const NOT_SAME_DEVICE: i32 = 17;
 /// `ERROR_CANT_RESOLVE_FILENAME`: links lead around in a circle.
@@ -97,4 +99,9 @@ pub(super) fn path_bytes(path: &Path) -> Option<&[u8]> {
 
 pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+/// The room of a disk is not told by `std`.
+pub(super) fn room(_: &Path) -> io::Result<Room> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Gid, OFlags, Uid};
 use rustix::io::Errno;
 
+use super::room::Room;
+
 /// The mode bits that belong to permissions; the rest is the file type.
 const PERMISSION_BITS: u32 = 0o7777;
 
@@ -152,6 +154,13 @@ fn weak_name(magic: u64) -> Option<&'static str> {
         0x5346_414f | 0x6b41_4653 => Some("AFS"),
         _ => None,
     }
+}
+
+/// Returns the room of the disk that a folder is on.
+pub(super) fn room(folder: &Path) -> io::Result<Room> {
+    let disk = rustix::fs::statvfs(folder)?;
+    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    Ok(Room { free_bytes, free_files: (disk.f_files > 0).then_some(disk.f_favail) })
 }
 
 /// Returns the name of the effective user, or the number where `/etc/passwd` has no name for it.

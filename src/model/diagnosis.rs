@@ -1,0 +1,325 @@
+//! What `doctor` sees and what it says of it: plain values that can be written down, read back and judged again.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Port, PortRange, Protocol};
+use crate::words::{Lang, Message, Say};
+
+/// A sentence in both languages, as it was told. A [`Message`] cannot be written down; this can.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Told {
+    /// English.
+    pub en: String,
+    /// Simplified Chinese.
+    pub zh: String,
+}
+
+impl From<&Message> for Told {
+    fn from(message: &Message) -> Self {
+        Self { en: message.say(Lang::En), zh: message.say(Lang::ZhCn) }
+    }
+}
+
+impl Say for Told {
+    fn say(&self, lang: Lang) -> String {
+        match lang {
+            Lang::En => self.en.clone(),
+            Lang::ZhCn => self.zh.clone(),
+        }
+    }
+}
+
+/// A part of the observation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sight<T> {
+    /// It was seen.
+    Known(T),
+    /// It could not be seen, because of this.
+    Unknown(Told),
+    /// There is nothing of the kind here.
+    #[default]
+    Nothing,
+}
+
+impl<T> Sight<T> {
+    /// Returns what was seen.
+    pub const fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) | Self::Nothing => None,
+        }
+    }
+}
+
+/// Everything that `doctor` judges. Holds no secret: names, paths, ports, numbers and sentences alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Observation {
+    /// `portwright.doctor-facts/1`.
+    pub schema: String,
+    /// The version of the program that looked.
+    pub version: String,
+    /// The operating system, as Rust names it: `linux`.
+    pub os: String,
+    /// Who answers where the container engine is expected.
+    pub engine: Sight<EngineSight>,
+    /// The project of the directory.
+    pub project: Sight<ProjectSight>,
+    /// The folders that are written to.
+    pub folders: Vec<FolderSight>,
+    /// What runs that ended badly have left.
+    pub leftovers: Sight<Leftovers>,
+}
+
+/// How the question for the engine ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineSight {
+    /// It answered.
+    Answers(EngineAnswer),
+    /// It did not.
+    Fails(EngineFailure),
+}
+
+/// An engine that answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineAnswer {
+    /// `docker` or `podman`.
+    pub kind: String,
+    /// Its version.
+    pub version: String,
+    /// Where it was reached.
+    pub address: String,
+    /// The system and architecture of its containers, as Go names them: `linux`, `amd64`.
+    pub os: String,
+    /// The architecture.
+    pub arch: String,
+    /// Whether its ports are ports of this host.
+    pub local: bool,
+    /// Whether it runs without root.
+    pub rootless: bool,
+    /// How many containers it has; why they could not be listed.
+    pub containers: Sight<usize>,
+}
+
+/// Why no engine answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineFailure {
+    /// What kind of failure it is.
+    pub fault: EngineFault,
+    /// What happened.
+    pub why: Told,
+    /// What helps.
+    pub remedy: Option<Told>,
+}
+
+/// Kinds of failures, each with another remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineFault {
+    /// There is no socket.
+    Absent,
+    /// The address, or the docker context that should name it, is of no use.
+    Address,
+    /// It speaks no version of the API that we speak.
+    Versions,
+    /// Something is there, and gives no answer, no permission, or no sense.
+    Broken,
+}
+
+/// The project of the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProjectSight {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Whether it is a user's own compose project, not one that we laid out.
+    pub is_compose: bool,
+    /// Why its files cannot be read, with the place and what helps.
+    pub trouble: Option<Trouble>,
+    /// What its files say that deserves a look.
+    pub lints: Vec<Told>,
+    /// Its published ports; why they could not be judged.
+    pub ports: Sight<Vec<PortSight>>,
+}
+
+/// Something that went wrong, as an error tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What.
+    pub what: Told,
+    /// What helps.
+    pub remedy: Option<Told>,
+}
+
+/// A published port with the judgement of `check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortSight {
+    /// `service:container_port`.
+    pub name: String,
+    /// The port; `None` where the engine chooses.
+    pub port: Option<Port>,
+    /// The port in the container.
+    pub container_port: Port,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The address on the host; empty for all.
+    pub host_ip: String,
+    /// `free`, `own`, `conflict`, `reserved`, `privileged`, `unknown`.
+    pub state: String,
+    /// Why the state is what it is.
+    pub reason: Option<Told>,
+    /// The file and line where it is published.
+    pub place: String,
+    /// The range of ports of outgoing connections, where the port is in it and not kept out of it.
+    pub at_risk: Option<PortRange>,
+}
+
+/// A folder that is written to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FolderSight {
+    /// What it is for: `state`, `data`, `project`, `temporary`.
+    pub purpose: String,
+    /// The folder, or the nearest one above it that exists.
+    pub path: PathBuf,
+    /// Bytes that this user may still write; why that cannot be known.
+    pub free_bytes: Sight<u64>,
+    /// Files that may still be made; nothing where the file system has no such limit.
+    pub free_files: Sight<u64>,
+}
+
+/// What runs that ended badly have left.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Leftovers {
+    /// The verb of a change of files that was interrupted.
+    pub interrupted: Option<String>,
+    /// Whether another run is at it right now.
+    pub in_progress: bool,
+    /// Half-written files beside those of the project.
+    pub staged: Vec<PathBuf>,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Pass,
+    /// It works, and should be looked at.
+    Warn,
+    /// It does not work.
+    Fail,
+    /// It could not be looked at.
+    Unknown,
+    /// It does not apply here, or was not asked for.
+    Skipped,
+}
+
+impl Outcome {
+    /// Returns the stable name used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// How much depends on a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing can be launched, changed or reached without it.
+    Error,
+    /// Something will go wrong sooner or later.
+    Warning,
+    /// It is good to know.
+    Note,
+}
+
+impl Severity {
+    /// Returns the stable name used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// What `doctor --fix` can do by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fix {
+    /// Settle an interrupted change of files.
+    Recover,
+    /// Remove half-written files.
+    RemoveStaged(Vec<PathBuf>),
+}
+
+/// The answer of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was found.
+    pub outcome: Outcome,
+    /// What shows it.
+    pub evidence: Vec<Message>,
+    /// What helps, for everything but a pass.
+    pub remedy: Option<Message>,
+    /// What `--fix` can do.
+    pub fix: Option<Fix>,
+}
+
+impl Finding {
+    fn new(outcome: Outcome, evidence: Vec<Message>, remedy: Option<Message>) -> Self {
+        Self { outcome, evidence, remedy, fix: None }
+    }
+
+    /// All is well, as this shows.
+    pub fn pass(evidence: impl Into<Message>) -> Self {
+        Self::new(Outcome::Pass, vec![evidence.into()], None)
+    }
+
+    /// It works, and should be looked at.
+    pub fn warn(evidence: Vec<Message>, remedy: impl Into<Message>) -> Self {
+        Self::new(Outcome::Warn, evidence, Some(remedy.into()))
+    }
+
+    /// It does not work.
+    pub fn fail(evidence: Vec<Message>, remedy: impl Into<Message>) -> Self {
+        Self::new(Outcome::Fail, evidence, Some(remedy.into()))
+    }
+
+    /// It could not be looked at.
+    pub fn unknown(why: impl Into<Message>) -> Self {
+        Self::new(Outcome::Unknown, vec![why.into()], None)
+    }
+
+    /// It does not apply here.
+    pub fn skipped(why: impl Into<Message>) -> Self {
+        Self::new(Outcome::Skipped, vec![why.into()], None)
+    }
+
+    /// Adds what helps.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<Message>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Adds what `--fix` can do.
+    #[must_use]
+    pub fn fixable(mut self, fix: Fix) -> Self {
+        self.fix = Some(fix);
+        self
+    }
+}

@@ -1,0 +1,137 @@
+//! The checks of `doctor`: one table, and one pure function for each, from what was seen to what is to be said.
+
+mod engine;
+mod machine;
+mod project;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use crate::model::{Finding, Observation, Outcome, Severity, Sight};
+use crate::words::Message;
+use crate::words::doctor::DoctorWords;
+
+/// A check.
+#[derive(Debug)]
+pub struct Check {
+    /// Its stable name.
+    pub id: &'static str,
+    /// How much depends on it.
+    pub severity: Severity,
+    /// What is well when it passes.
+    pub title: DoctorWords,
+    judge: fn(&Observation) -> Finding,
+}
+
+impl Check {
+    /// Judges what was seen.
+    #[must_use]
+    pub fn judge(&self, seen: &Observation) -> Finding {
+        (self.judge)(seen)
+    }
+}
+
+use DoctorWords as W;
+use Severity::Error;
+
+/// Every check, in the order in which they are told.
+pub static CHECKS: [Check; 4] = [
+    Check { id: "engine", severity: Error, title: W::EngineTitle, judge: engine::answers },
+    Check { id: "ports", severity: Error, title: W::PortsTitle, judge: project::ports },
+    Check { id: "disk-space", severity: Error, title: W::DiskTitle, judge: machine::disk_space },
+    Check { id: "interrupted-change", severity: Error, title: W::InterruptedTitle, judge: state::interrupted },
+];
+
+/// A check with its answer.
+#[derive(Debug, Clone)]
+pub struct Diagnosed {
+    /// The check.
+    pub check: &'static Check,
+    /// Its answer.
+    pub finding: Finding,
+    /// Whether a person said that a failure of it is no reason to fail.
+    pub accepted: bool,
+}
+
+/// Which checks are made, by id. Ids that do not exist are the caller's to refuse (see [`nearest`]).
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Only these; all where there are none.
+    pub only: Vec<String>,
+    /// Not these.
+    pub skip: Vec<String>,
+    /// These do not count when they fail.
+    pub accept: Vec<String>,
+}
+
+/// Judges everything that was seen. A check that was left out is skipped, and stands in its place all the same.
+#[must_use]
+pub fn diagnose(seen: &Observation, wanted: &Wanted) -> Vec<Diagnosed> {
+    let named = |ids: &[String], check: &Check| ids.iter().any(|id| id == check.id);
+    let made = |check: &'static Check| {
+        let left_out = !wanted.only.is_empty() && !named(&wanted.only, check) || named(&wanted.skip, check);
+        let finding = if left_out { Finding::skipped(W::NotAsked) } else { check.judge(seen) };
+        Diagnosed { check, finding, accepted: named(&wanted.accept, check) }
+    };
+    CHECKS.iter().map(made).collect()
+}
+
+/// Tells whether the answers are a failure: one that failed (with `strict`: or warns) and was not accepted.
+#[must_use]
+pub fn is_failure(answers: &[Diagnosed], strict: bool) -> bool {
+    let counts = |answer: &&Diagnosed| !answer.accepted;
+    answers.iter().filter(counts).any(|answer| match answer.finding.outcome {
+        Outcome::Fail => true,
+        Outcome::Warn => strict,
+        Outcome::Pass | Outcome::Unknown | Outcome::Skipped => false,
+    })
+}
+
+/// Returns the check that is called `id`, or else the id that is nearest to it.
+///
+/// # Errors
+/// The nearest id.
+pub fn find(id: &str) -> Result<&'static Check, &'static str> {
+    let found = CHECKS.iter().find(|check| check.id == id);
+    found.ok_or_else(|| nearest(id))
+}
+
+/// Returns the id that is nearest to what was typed: by Levenshtein's distance, one that begins with it first.
+fn nearest(typed: &str) -> &'static str {
+    let distance = |id: &str| (typed.is_empty() || !id.starts_with(typed), edit_distance(typed, id));
+    CHECKS.iter().map(|check| check.id).min_by_key(|id| distance(id)).unwrap_or_default()
+}
+
+/// Levenshtein's distance in characters.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, letter) in left.chars().enumerate() {
+        let mut diagonal = index;
+        let mut before = index + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(&right) {
+            let above = *cell;
+            before = (diagonal + usize::from(letter != *other)).min(above + 1).min(before + 1);
+            diagonal = above;
+            *cell = before;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Judges a part that was seen; one that was not is unknown, and one that is not there is skipped for this reason.
+fn seen<T>(part: &Sight<T>, nothing: DoctorWords, judge: impl FnOnce(&T) -> Finding) -> Finding {
+    match part {
+        Sight::Known(part) => judge(part),
+        Sight::Unknown(why) => Finding::unknown(said(why)),
+        Sight::Nothing => Finding::skipped(nothing),
+    }
+}
+
+/// Makes a message of a sentence that was told.
+fn said(text: &crate::model::Told) -> Message {
+    W::Said { text: text.clone() }.into()
+}
