@@ -54,7 +54,8 @@ fn wanted(typed: &DoctorArgs) -> Result<Wanted> {
 fn look(arguments: &Arguments, typed: &DoctorArgs, environment: &Environment) -> Result<Observation> {
     let order = wishes::project_order(arguments, &typed.project, RuntimeChoice::Auto, environment)?;
     let dirs = wishes::dirs(environment).ok();
-    runtime::block_on_and_leave(deploy::observe_health(&order, dirs.as_ref()))
+    let bundled = dirs.as_ref().map(wishes::bundled_directory);
+    runtime::block_on_and_leave(deploy::observe_health(&order, dirs.as_ref(), bundled.as_deref()))
 }
 
 /// Reads facts that `--facts` printed.

@@ -160,7 +160,13 @@ fn weak_name(magic: u64) -> Option<&'static str> {
 pub(super) fn room(folder: &Path) -> io::Result<Room> {
     let disk = rustix::fs::statvfs(folder)?;
     let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-    Ok(Room { free_bytes, free_files: (disk.f_files > 0).then_some(disk.f_favail) })
+    Ok(Room {
+        free_bytes,
+        free_files: (disk.f_files > 0).then_some(disk.f_favail),
+        writable: rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok(),
+        open_to_others: !is_private(&folder.metadata()?),
+        shared_disk: weak_disk(folder),
+    })
 }
 
 /// Returns the name of the effective user, or the number where `/etc/passwd` has no name for it.

@@ -1,5 +1,6 @@
 //! What `doctor` sees and what it says of it: plain values that can be written down, read back and judged again.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -64,10 +65,30 @@ pub struct Observation {
     pub version: String,
     /// The operating system, as Rust names it: `linux`.
     pub os: String,
+    /// The architecture, as Rust names it: `x86_64`.
+    pub arch: String,
     /// Who answers where the container engine is expected.
     pub engine: Sight<EngineSight>,
+    /// The compose that is installed.
+    pub compose: Sight<ComposeSight>,
     /// The project of the directory.
     pub project: Sight<ProjectSight>,
+    /// Memory, limits and counters.
+    pub machine: Sight<MachineSight>,
+    /// Names and loopback.
+    pub network: Sight<NetworkSight>,
+    /// Ports that NAT rules send elsewhere.
+    pub redirects: Sight<Vec<RedirectSight>>,
+    /// What the firewall drops.
+    pub firewall: Sight<FirewallSight>,
+    /// The services of engines, and ours.
+    pub services: Sight<Vec<ServiceSight>>,
+    /// Whether the user has folders for state, data and configuration.
+    pub has_home: bool,
+    /// Variables of the environment that are meant for us and set nothing, each with the one that is nearest.
+    pub misspelt: Vec<(String, String)>,
+    /// The pool of port leases.
+    pub pool: Sight<PoolSight>,
     /// The folders that are written to.
     pub folders: Vec<FolderSight>,
     /// What runs that ended badly have left.
@@ -102,8 +123,151 @@ pub struct EngineAnswer {
     pub local: bool,
     /// Whether it runs without root.
     pub rootless: bool,
-    /// How many containers it has; why they could not be listed.
-    pub containers: Sight<usize>,
+    /// Its containers; why they could not be listed.
+    pub containers: Sight<Vec<ContainerSight>>,
+}
+
+/// A container that matters: one of this project or one of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerSight {
+    /// Its name.
+    pub name: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// The folder that it was made for.
+    pub directory: PathBuf,
+    /// Whether that folder is still there.
+    pub has_directory: bool,
+    /// Whether we made it, and not compose.
+    pub is_ours: bool,
+}
+
+/// The compose that is installed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ComposeSight {
+    /// How it is called: `docker compose`.
+    pub command: String,
+    /// Major and minor version; 1 is the Python one.
+    pub version: (u32, u32),
+    /// Why there is none.
+    pub trouble: Option<Trouble>,
+}
+
+/// Memory, limits and counters; `None` where the system does not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MachineSight {
+    /// The system's clock, in seconds since 1970.
+    pub clock_s: u64,
+    /// Memory in bytes that this process may use at most.
+    pub memory_total: Option<u64>,
+    /// Memory in bytes that is left.
+    pub memory_available: Option<u64>,
+    /// How many files this user's processes may have open, at most.
+    pub files_own: Option<u64>,
+    /// How many files the whole system has open.
+    pub files_open: Option<u64>,
+    /// How many it may have open.
+    pub files_most: Option<u64>,
+    /// How many tasks there are.
+    pub tasks: Option<u64>,
+    /// How many there may be.
+    pub tasks_most: Option<u64>,
+    /// How many connections may wait to be accepted (`somaxconn`).
+    pub backlog: Option<u64>,
+    /// How many connections the kernel tracks.
+    pub connections: Option<u64>,
+    /// How many it can track.
+    pub connections_most: Option<u64>,
+    /// Whether the kernel forwards IPv4, which published ports of containers need.
+    pub forwards: Option<bool>,
+    /// How many ports outgoing connections can have.
+    pub outgoing_ports: Option<u64>,
+}
+
+/// Names and loopback.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkSight {
+    /// Whether a socket can be bound to 127.0.0.1.
+    pub loopback: bool,
+    /// Whether the host has IPv6.
+    pub ipv6: bool,
+    /// The addresses of `localhost`; none where it has none.
+    pub localhost: Sight<Vec<IpAddr>>,
+    /// The name servers of the resolver.
+    pub nameservers: Sight<Vec<String>>,
+}
+
+/// Ports that a NAT rule sends elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedirectSight {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The first port.
+    pub first: Port,
+    /// The last port.
+    pub last: Port,
+    /// Where they are sent.
+    pub to: String,
+}
+
+/// What the firewall drops of what comes in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FirewallSight {
+    /// Whether everything is dropped that is not let in by a rule.
+    pub drops: bool,
+    /// Ports that a rule lets in.
+    pub lets_in: Vec<PortRange>,
+}
+
+/// A service of the system.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceSight {
+    /// Its name: `docker.service`.
+    pub name: String,
+    /// The manager's word: `active`, `inactive`, `failed`, …
+    pub active: String,
+    /// Whether it is started with the system: `enabled`, `disabled`, `static`, …
+    pub starts: String,
+    /// How often it was started again since it was started by a person.
+    pub restarts: u32,
+}
+
+/// The pool of port leases.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolSight {
+    /// Its file.
+    pub path: PathBuf,
+    /// How many leases there are.
+    pub leases: usize,
+    /// Why it cannot be used.
+    pub trouble: Option<Trouble>,
+    /// Whether it is damaged, and parts of it can still be read.
+    pub is_damaged: bool,
+    /// Why the file that names the WANs cannot be used.
+    pub config_trouble: Option<Trouble>,
+    /// Leases that are over and whose ports are in use all the same.
+    pub over_in_use: Vec<Port>,
+    /// Its WANs.
+    pub wans: Vec<WanSight>,
+}
+
+/// How many ports a WAN has left.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WanSight {
+    /// Its number.
+    pub index: u32,
+    /// Its ports.
+    pub total: usize,
+    /// Those that can still be leased.
+    pub free: usize,
 }
 
 /// Why no engine answered.
@@ -189,6 +353,12 @@ pub struct FolderSight {
     pub path: PathBuf,
     /// Bytes that this user may still write; why that cannot be known.
     pub free_bytes: Sight<u64>,
+    /// Whether this user may write to it.
+    pub writable: bool,
+    /// Whether it is of another user, or others may write to it; only told of our own folders.
+    pub open_to_others: bool,
+    /// The file system, where it is one whose locks do not reach every machine that has it: `NFS`.
+    pub shared_disk: Option<String>,
     /// Files that may still be made; nothing where the file system has no such limit.
     pub free_files: Sight<u64>,
 }
@@ -201,8 +371,12 @@ pub struct Leftovers {
     pub interrupted: Option<String>,
     /// Whether another run is at it right now.
     pub in_progress: bool,
-    /// Half-written files beside those of the project.
+    /// Half-written files beside those of the project that no run will look for again.
     pub staged: Vec<PathBuf>,
+    /// Records of the state that cannot be understood.
+    pub damaged: Vec<Trouble>,
+    /// The process of a native service that was not stopped and is gone.
+    pub dead_service: Option<u32>,
 }
 
 /// What a check found.
@@ -264,6 +438,8 @@ pub enum Fix {
     Recover,
     /// Remove half-written files.
     RemoveStaged(Vec<PathBuf>),
+    /// Take the rights of others away from these folders of ours.
+    MakePrivate(Vec<PathBuf>),
 }
 
 /// The answer of one check.

@@ -2,19 +2,22 @@
 
 mod diagnosis;
 mod facts;
+mod moment;
 mod port;
 mod project;
 mod report;
 mod secret;
 
 pub use diagnosis::{
-    EngineAnswer, EngineFailure, EngineFault, EngineSight, Finding, Fix, FolderSight, Leftovers, Observation, Outcome,
-    PortSight, ProjectSight, Severity, Sight, Told, Trouble,
+    ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, Finding, FirewallSight, Fix,
+    FolderSight, Leftovers, MachineSight, NetworkSight, Observation, Outcome, PoolSight, PortSight, ProjectSight,
+    RedirectSight, ServiceSight, Severity, Sight, Told, Trouble, WanSight,
 };
 pub use facts::{
     ComposeIdentity, Container, ContainerRef, ContainerState, Facts, Os, Owner, ProbeOutcome, Promise, Published, Seen,
     Socket, SocketState, Unseen,
 };
+pub use moment::utc;
 pub use port::{Endpoint, Port, PortRange, Protocol};
 pub use project::{
     EditRefusal, FileEdit, Lever, Mapping, MappingId, Move, Project, ProjectService, PublishedPort, SourceSpot, Use,

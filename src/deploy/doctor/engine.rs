@@ -1,11 +1,15 @@
 //! Who answers where the container engine is expected.
 
+use super::project::trouble;
 use super::{in_time, late};
 use crate::deploy::observe;
 use crate::deploy::order::ProjectOrder;
-use crate::docker::Engine;
+use crate::docker::{ComposeTool, Engine};
 use crate::error::Error;
-use crate::model::{EngineAnswer, EngineFailure, EngineFault, EngineSight, Sight, Told};
+use crate::model::{
+    ComposeSight, Container, ContainerSight, ContainerState, EngineAnswer, EngineFailure, EngineFault, EngineSight,
+    Sight, Told,
+};
 use crate::words::Message;
 use crate::words::docker::DockerWords;
 
@@ -22,7 +26,7 @@ pub(super) async fn look(order: &ProjectOrder) -> Sight<EngineSight> {
 async fn answer(engine: &Engine) -> EngineAnswer {
     let listed = async {
         match engine.containers().await {
-            Ok(containers) => Sight::Known(containers.len()),
+            Ok(containers) => Sight::Known(containers.iter().filter_map(container).collect()),
             Err(error) => Sight::Unknown(Told::from(error.message())),
         }
     };
@@ -39,6 +43,32 @@ async fn answer(engine: &Engine) -> EngineAnswer {
         rootless: identity.rootless,
         containers,
     }
+}
+
+/// A container that was made for a folder, by us or by compose; others are none of our business.
+fn container(found: &Container) -> Option<ContainerSight> {
+    let composed = found.identity.compose.as_ref().and_then(|compose| compose.directory.clone());
+    let directory = found.portwright_directory.clone().or(composed)?;
+    Some(ContainerSight {
+        name: found.identity.name.clone(),
+        running: found.state == ContainerState::Running,
+        has_directory: directory.is_dir(),
+        directory,
+        is_ours: found.portwright_directory.is_some(),
+    })
+}
+
+/// The compose that is installed, or why there is none.
+pub(super) async fn compose(order: &ProjectOrder) -> Sight<ComposeSight> {
+    let environment = order.environment.clone();
+    let found = ComposeTool::find(&|name| environment.get(name).cloned(), &order.directory);
+    in_time(async {
+        Sight::Known(match found.await {
+            Ok(tool) => ComposeSight { command: tool.command().to_owned(), version: tool.version(), trouble: None },
+            Err(error) => ComposeSight { trouble: Some(trouble(&error)), ..ComposeSight::default() },
+        })
+    })
+    .await
 }
 
 fn failure(error: &Error) -> EngineFailure {

@@ -16,12 +16,16 @@ pub(super) async fn look(order: &ProjectOrder, dirs: Option<&Dirs>) -> Vec<Folde
     folders.push(("temporary", std::env::temp_dir()));
     let mut seen = Vec::new();
     for (purpose, path) in folders {
+        let is_ours = path.is_dir() && matches!(purpose, "state" | "data");
         let path = nearest(&path);
         let place = path.clone();
         let sight = match apart(move || disk::room(&place)).await {
             Some(Ok(room)) => FolderSight {
                 free_bytes: Sight::Known(room.free_bytes),
                 free_files: room.free_files.map_or(Sight::Nothing, Sight::Known),
+                writable: room.writable,
+                open_to_others: room.open_to_others && is_ours,
+                shared_disk: room.shared_disk.map(str::to_owned),
                 ..FolderSight::default()
             },
             Some(Err(error)) => FolderSight { free_bytes: unknown(error.message()), ..FolderSight::default() },

@@ -4,16 +4,21 @@
 mod engine;
 mod folders;
 mod leftovers;
+mod machine;
+mod pool;
 mod project;
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::order::ProjectOrder;
+use super::project::read;
 use crate::disk::Dirs;
 use crate::model::{Observation, Sight, Told};
+use crate::tunnel::config::misspelt_variables;
 use crate::words::Message;
 use crate::words::doctor::DoctorWords;
 
@@ -26,23 +31,51 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// How long an engine that has answered may take to list its containers; with the greeting it stays within the whole.
 pub(super) const LISTING: Duration = Duration::from_secs(3);
 
-/// Looks at the machine, and at the project of `order` if there is one. Without `dirs` there is no state of ours to
-/// look at.
-pub async fn observe_health(order: &ProjectOrder, dirs: Option<&Dirs>) -> Observation {
-    let (engine, project, folders, leftovers) = tokio::join!(
+/// Looks at the machine, and at the project of `order` or, where it has none and names no directory, at the bundled one.
+/// Without `dirs` there is no state of ours to look at.
+pub async fn observe_health(order: &ProjectOrder, dirs: Option<&Dirs>, bundled: Option<&Path>) -> Observation {
+    let order = &subject(order, bundled);
+    let (engine, compose, project, folders, leftovers, pool, machine, network, redirects, firewall, services) = tokio::join!(
         engine::look(order),
+        engine::compose(order),
         project::look(order, dirs),
         folders::look(order, dirs),
         leftovers::look(order, dirs),
+        pool::look(order, dirs),
+        machine::machine(),
+        machine::network(),
+        machine::redirects(),
+        machine::firewall(),
+        machine::services(),
     );
     Observation {
         schema: FACTS_SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         os: std::env::consts::OS.to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
         engine,
+        compose,
         project,
+        machine,
+        network,
+        redirects,
+        firewall,
+        services,
+        has_home: dirs.is_some(),
+        misspelt: misspelt_variables(&order.environment),
+        pool,
         folders,
         leftovers,
+    }
+}
+
+/// The project that is looked at.
+fn subject(order: &ProjectOrder, bundled: Option<&Path>) -> ProjectOrder {
+    let named = order.directory_named || !order.files.is_empty() || order.instance.is_some();
+    let place = bundled.filter(|place| !named && place.is_dir() && matches!(read(order), Ok(None)));
+    match place {
+        Some(place) => ProjectOrder { directory: place.to_path_buf(), ..order.clone() },
+        None => order.clone(),
     }
 }
 

@@ -77,7 +77,7 @@ fn port(binding: &Binding, mapping: &Mapping, project: &Project, rules: &host::P
 }
 
 /// What an error says, its place included, with the way out.
-fn trouble(error: &Error) -> Trouble {
+pub(super) fn trouble(error: &Error) -> Trouble {
     let parts = std::iter::once(error.message()).chain(error.places());
     let what = ListOf(parts.cloned().collect());
     Trouble { what: Told::from(&DoctorWords::Together { parts: what }.into()), remedy: error.way_out().map(Told::from) }

@@ -1,13 +1,14 @@
 //! The checks of `doctor`: one table, and one pure function for each, from what was seen to what is to be said.
 
 mod engine;
+mod folders;
 mod machine;
 mod project;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{Finding, Observation, Outcome, Severity, Sight};
+use crate::model::{Finding, Observation, Outcome, Severity, Sight, Trouble};
 use crate::words::Message;
 use crate::words::doctor::DoctorWords;
 
@@ -24,6 +25,10 @@ pub struct Check {
 }
 
 impl Check {
+    const fn new(id: &'static str, severity: Severity, title: DoctorWords, judge: fn(&Observation) -> Finding) -> Self {
+        Self { id, severity, title, judge }
+    }
+
     /// Judges what was seen.
     #[must_use]
     pub fn judge(&self, seen: &Observation) -> Finding {
@@ -32,14 +37,56 @@ impl Check {
 }
 
 use DoctorWords as W;
-use Severity::Error;
+use Severity::{Error, Warning};
 
 /// Every check, in the order in which they are told.
-pub static CHECKS: [Check; 4] = [
-    Check { id: "engine", severity: Error, title: W::EngineTitle, judge: engine::answers },
-    Check { id: "ports", severity: Error, title: W::PortsTitle, judge: project::ports },
-    Check { id: "disk-space", severity: Error, title: W::DiskTitle, judge: machine::disk_space },
-    Check { id: "interrupted-change", severity: Error, title: W::InterruptedTitle, judge: state::interrupted },
+pub static CHECKS: [Check; 46] = [
+    Check::new("engine", Error, W::EngineTitle, engine::answers),
+    Check::new("engine-address", Error, W::EngineAddressTitle, engine::address),
+    Check::new("engine-version", Error, W::EngineVersionTitle, engine::version),
+    Check::new("engine-containers", Error, W::EngineContainersTitle, engine::containers),
+    Check::new("engine-platform", Warning, W::EnginePlatformTitle, engine::platform),
+    Check::new("engine-remote", Warning, W::EngineRemoteTitle, engine::remote),
+    Check::new("engine-start", Warning, W::EngineStartTitle, engine::starts),
+    Check::new("compose", Error, W::ComposeTitle, engine::compose),
+    Check::new("compose-version", Warning, W::ComposeVersionTitle, engine::compose_version),
+    Check::new("services", Error, W::ServicesTitle, engine::services),
+    Check::new("project-files", Error, W::ProjectFilesTitle, project::files),
+    Check::new("project-lints", Warning, W::ProjectLintsTitle, project::lints),
+    Check::new("ports", Error, W::PortsTitle, project::ports),
+    Check::new("ports-privileged", Warning, W::PrivilegedTitle, project::privileged),
+    Check::new("ports-ephemeral", Warning, W::EphemeralTitle, project::ephemeral),
+    Check::new("exposure", Warning, W::ExposureTitle, project::exposure),
+    Check::new("redirected-ports", Error, W::RedirectsTitle, project::redirects),
+    Check::new("firewall", Warning, W::FirewallTitle, project::firewall),
+    Check::new("disk-space", Error, W::DiskTitle, folders::space),
+    Check::new("disk-files", Error, W::DiskFilesTitle, folders::files),
+    Check::new("folders-writable", Error, W::WritableTitle, folders::writable),
+    Check::new("folders-private", Error, W::PrivateTitle, folders::private),
+    Check::new("state-disk", Warning, W::SharedDiskTitle, folders::own_disk),
+    Check::new("memory", Error, W::MemoryTitle, machine::memory),
+    Check::new("descriptors", Error, W::DescriptorsTitle, machine::descriptors),
+    Check::new("system-files", Error, W::SystemFilesTitle, machine::system_files),
+    Check::new("tasks", Error, W::TasksTitle, machine::tasks),
+    Check::new("backlog", Warning, W::BacklogTitle, machine::backlog),
+    Check::new("connections", Error, W::ConnectionsTitle, machine::connections),
+    Check::new("forwarding", Error, W::ForwardingTitle, machine::forwarding),
+    Check::new("outgoing-ports", Error, W::OutgoingTitle, machine::outgoing),
+    Check::new("clock", Error, W::ClockTitle, machine::clock),
+    Check::new("loopback", Error, W::LoopbackTitle, machine::loopback),
+    Check::new("localhost", Error, W::LocalhostTitle, machine::localhost),
+    Check::new("name-servers", Warning, W::NameServersTitle, machine::name_servers),
+    Check::new("home", Error, W::HomeTitle, machine::home),
+    Check::new("variables", Warning, W::VariablesTitle, machine::variables),
+    Check::new("interrupted-change", Error, W::InterruptedTitle, state::interrupted),
+    Check::new("half-written-files", Warning, W::StagedTitle, state::staged),
+    Check::new("state-records", Error, W::RecordsTitle, state::records),
+    Check::new("dead-service", Warning, W::DeadServiceTitle, state::dead_service),
+    Check::new("left-containers", Warning, W::LeftContainersTitle, engine::left_containers),
+    Check::new("pool", Error, W::PoolTitle, state::pool),
+    Check::new("pool-config", Error, W::PoolConfigTitle, state::pool_config),
+    Check::new("leases", Warning, W::LeasesTitle, state::leases),
+    Check::new("pool-room", Error, W::PoolRoomTitle, state::pool_room),
 ];
 
 /// A check with its answer.
@@ -134,4 +181,10 @@ fn seen<T>(part: &Sight<T>, nothing: DoctorWords, judge: impl FnOnce(&T) -> Find
 /// Makes a message of a sentence that was told.
 fn said(text: &crate::model::Told) -> Message {
     W::Said { text: text.clone() }.into()
+}
+
+/// What failed as an error told it, with the error's own way out before the usual one.
+fn troubled(trouble: &Trouble, usual: DoctorWords) -> Finding {
+    let remedy = trouble.remedy.as_ref().map_or_else(|| usual.into(), said);
+    Finding::fail(vec![said(&trouble.what)], remedy)
 }
