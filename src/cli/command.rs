@@ -233,6 +233,7 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         ("doctor", "only") => (H::DoctorOnly, H::IdValue),
         ("doctor", "skip") => (H::DoctorSkip, H::IdValue),
         ("doctor", "accept") => (H::DoctorAccept, H::IdValue),
+        ("doctor", "server") => (H::DoctorServer, H::ServerValue),
         ("doctor", "from_facts") => (H::DoctorFromFacts, H::FileValue),
         ("why", "port") => (H::WhyPort, H::PortValue),
         (_, "shell") => (H::Shell, H::ShellValue),

@@ -5,11 +5,13 @@ use std::path::Path;
 use super::args::{Arguments, DoctorArgs, RuntimeChoice};
 use super::doctor_document::{DoctorDocument, count};
 use super::output::Paint;
+use super::tunnel::TOKEN_VARIABLE;
 use super::{Ending, Environment, Talk, escape, runtime, wishes};
-use crate::deploy;
+use crate::deploy::{self, HealthOrder};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Observation, Outcome};
+use crate::model::{Observation, Outcome, Secret};
 use crate::plan::diagnose::{self, Diagnosed, Wanted};
+use crate::tunnel::client::ClientOptions;
 use crate::words::Say;
 use crate::words::cli::CliWords;
 use crate::words::doctor::DoctorWords;
@@ -55,7 +57,25 @@ fn look(arguments: &Arguments, typed: &DoctorArgs, environment: &Environment) ->
     let order = wishes::project_order(arguments, &typed.project, RuntimeChoice::Auto, environment)?;
     let dirs = wishes::dirs(environment).ok();
     let bundled = dirs.as_ref().map(wishes::bundled_directory);
-    runtime::block_on_and_leave(deploy::observe_health(&order, dirs.as_ref(), bundled.as_deref()))
+    let health = HealthOrder { dirs, bundled, client: client(typed, environment) };
+    runtime::block_on_and_leave(deploy::observe_health(&order, &health))
+}
+
+/// The way of a client, where a server or a join code was named.
+fn client(typed: &DoctorArgs, environment: &Environment) -> Option<ClientOptions> {
+    if typed.join.is_none() && typed.server.is_none() {
+        return None;
+    }
+    let token = environment.variable(TOKEN_VARIABLE).map(Secret::new);
+    Some(ClientOptions {
+        server: typed.server.clone(),
+        join: typed.join.as_ref().map(Secret::new),
+        token: token.filter(|_| typed.token_file.is_none() && typed.join.is_none()),
+        token_file: typed.token_file.clone(),
+        pin: typed.pin.clone(),
+        ca: typed.ca.clone(),
+        ..ClientOptions::default()
+    })
 }
 
 /// Reads facts that `--facts` printed.

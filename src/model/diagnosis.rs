@@ -73,6 +73,12 @@ pub struct Observation {
     pub compose: Sight<ComposeSight>,
     /// The project of the directory.
     pub project: Sight<ProjectSight>,
+    /// What was launched for the project.
+    pub launched: Sight<Vec<RunSight>>,
+    /// The bundled tunnel server of the directory.
+    pub server: Sight<ServerSight>,
+    /// The way of a client to a tunnel server that was named.
+    pub client: Sight<ClientSight>,
     /// Memory, limits and counters.
     pub machine: Sight<MachineSight>,
     /// Names and loopback.
@@ -153,6 +159,85 @@ pub struct ComposeSight {
     pub version: (u32, u32),
     /// Why there is none.
     pub trouble: Option<Trouble>,
+}
+
+/// Something that was launched.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunSight {
+    /// The container or process.
+    pub name: String,
+    /// The runtime's word: `running`, `exited`, `restarting`, …
+    pub state: String,
+    /// `healthy`, `unhealthy`, `starting`; `None` where nothing watches its health.
+    pub health: Option<String>,
+}
+
+/// The bundled tunnel server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerSight {
+    /// Why its configuration cannot be understood.
+    pub config_trouble: Option<Trouble>,
+    /// From when and until when the certificate that it was given is valid, in seconds since 1970; nothing where it made
+    /// one for itself.
+    pub certificate: Sight<(u64, u64)>,
+    /// Where its API is published.
+    pub api: String,
+    /// What answers there.
+    pub health: Option<HealthSight>,
+    /// Where clients connect; `None` where they cannot.
+    pub control: Option<String>,
+    /// Whether something answers there.
+    pub control_answers: bool,
+    /// Its mappings, as its API tells them.
+    pub mappings: Sight<Vec<MappingSight>>,
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthSight {
+    /// Whether it is the server of this directory.
+    pub is_own: bool,
+    /// The version of its program.
+    pub version: String,
+    /// How many clients are connected.
+    pub clients: usize,
+}
+
+/// A mapping of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MappingSight {
+    /// The public port.
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// `HOST:PORT` of the target.
+    pub target: String,
+    /// The client that serves it; empty for the usual one.
+    pub client: String,
+    /// `active`, `waiting` or `failed`.
+    pub state: String,
+    /// Why it is not served.
+    pub error: Option<String>,
+    /// Whether a visitor is kept, and not sent away at once; `None` where that was not tried.
+    pub reached: Option<bool>,
+}
+
+/// The way of a client to its server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientSight {
+    /// The server, `HOST:PORT`.
+    pub server: String,
+    /// The step that failed: `entry`, `name`, `reach`, `link` or `session`.
+    pub failed_at: Option<String>,
+    /// Why.
+    pub trouble: Option<Trouble>,
+    /// What the server's program calls itself.
+    pub agent: Option<String>,
 }
 
 /// Memory, limits and counters; `None` where the system does not tell.

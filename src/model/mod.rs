@@ -9,9 +9,10 @@ mod report;
 mod secret;
 
 pub use diagnosis::{
-    ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, Finding, FirewallSight, Fix,
-    FolderSight, Leftovers, MachineSight, NetworkSight, Observation, Outcome, PoolSight, PortSight, ProjectSight,
-    RedirectSight, ServiceSight, Severity, Sight, Told, Trouble, WanSight,
+    ClientSight, ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, Finding,
+    FirewallSight, Fix, FolderSight, HealthSight, Leftovers, MachineSight, MappingSight, NetworkSight, Observation,
+    Outcome, PoolSight, PortSight, ProjectSight, RedirectSight, RunSight, ServerSight, ServiceSight, Severity, Sight,
+    Told, Trouble, WanSight,
 };
 pub use facts::{
     ComposeIdentity, Container, ContainerRef, ContainerState, Facts, Os, Owner, ProbeOutcome, Promise, Published, Seen,

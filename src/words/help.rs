@@ -18,6 +18,7 @@ catalogue! {
         DoctorAccept => "A failure of this check does not change the exit code; can be repeated", "这项检查失败时不影响退出码；可重复";
         DoctorStrict => "End with 3 also when something should be looked at", "有需留意的项目时也以退出码 3 结束";
         DoctorFacts => "Print what was seen as JSON, and judge nothing", "以 JSON 打印所观察到的事实，不做判断";
+        DoctorServer => "Go a client's way to this tunnel server, step by step", "逐步检查客户端到该隧道服务端的连接";
         DoctorFromFacts => "Judge facts that `--facts` printed, in the place of this machine", "判断由 `--facts` 打印的事实，而不是本机";
         DoctorExamples => "  portwright doctor                                everything that is wrong, and what mends it
   portwright doctor --only engine --only ports --json  two checks, for scripts

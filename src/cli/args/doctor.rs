@@ -24,6 +24,21 @@ pub struct DoctorArgs {
     /// Whether warnings count as failures.
     #[arg(long)]
     pub strict: bool,
+    /// A tunnel server whose way is gone step by step, `HOST:PORT`.
+    #[arg(long)]
+    pub server: Option<String>,
+    /// A join code of it, which holds server, token and pin.
+    #[arg(long, conflicts_with_all = ["server", "token_file", "pin", "ca"])]
+    pub join: Option<String>,
+    /// The file that holds the token.
+    #[arg(long, requires = "server")]
+    pub token_file: Option<PathBuf>,
+    /// The fingerprint of the server's key.
+    #[arg(long, requires = "server", conflicts_with = "ca")]
+    pub pin: Option<String>,
+    /// The certificate of the authority that certifies the server.
+    #[arg(long, requires = "server")]
+    pub ca: Option<PathBuf>,
     /// Prints what was seen, as JSON, and judges nothing.
     #[arg(long, conflicts_with = "from_facts")]
     pub facts: bool,

@@ -7,8 +7,9 @@ mod leftovers;
 mod machine;
 mod pool;
 mod project;
+mod tunnel;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::order::ProjectOrder;
 use super::project::read;
 use crate::disk::Dirs;
 use crate::model::{Observation, Sight, Told};
+use crate::tunnel::client::ClientOptions;
 use crate::tunnel::config::misspelt_variables;
 use crate::words::Message;
 use crate::words::doctor::DoctorWords;
@@ -31,23 +33,43 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// How long an engine that has answered may take to list its containers; with the greeting it stays within the whole.
 pub(super) const LISTING: Duration = Duration::from_secs(3);
 
+/// What is looked at beside the project of an order.
+#[derive(Debug, Clone, Default)]
+pub struct HealthOrder {
+    /// The user's folders; without them there is no state of ours to look at.
+    pub dirs: Option<Dirs>,
+    /// Where the bundled project is when no directory is named.
+    pub bundled: Option<PathBuf>,
+    /// The way of a client to a tunnel server.
+    pub client: Option<ClientOptions>,
+}
+
 /// Looks at the machine, and at the project of `order` or, where it has none and names no directory, at the bundled one.
-/// Without `dirs` there is no state of ours to look at.
-pub async fn observe_health(order: &ProjectOrder, dirs: Option<&Dirs>, bundled: Option<&Path>) -> Observation {
-    let order = &subject(order, bundled);
-    let (engine, compose, project, folders, leftovers, pool, machine, network, redirects, firewall, services) = tokio::join!(
+pub async fn observe_health(order: &ProjectOrder, health: &HealthOrder) -> Observation {
+    let order = &subject(order, health.bundled.as_deref());
+    let dirs = health.dirs.as_ref();
+    let around = async {
+        tokio::join!(
+            machine::machine(),
+            machine::network(),
+            machine::redirects(),
+            machine::firewall(),
+            machine::services(),
+            folders::look(order, dirs),
+            leftovers::look(order, dirs),
+            pool::look(order, dirs),
+        )
+    };
+    let (engine, compose, project, launched, server, client, around) = tokio::join!(
         engine::look(order),
         engine::compose(order),
         project::look(order, dirs),
-        folders::look(order, dirs),
-        leftovers::look(order, dirs),
-        pool::look(order, dirs),
-        machine::machine(),
-        machine::network(),
-        machine::redirects(),
-        machine::firewall(),
-        machine::services(),
+        tunnel::launched(order, dirs),
+        tunnel::server(order),
+        tunnel::client(health.client.as_ref()),
+        around,
     );
+    let (machine, network, redirects, firewall, services, folders, leftovers, pool) = around;
     Observation {
         schema: FACTS_SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -56,6 +78,9 @@ pub async fn observe_health(order: &ProjectOrder, dirs: Option<&Dirs>, bundled: 
         engine,
         compose,
         project,
+        launched,
+        server,
+        client,
         machine,
         network,
         redirects,

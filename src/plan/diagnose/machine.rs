@@ -153,6 +153,11 @@ pub(super) fn clock(facts: &Observation) -> Finding {
     })
 }
 
+/// Tells whether dates can be judged by a clock that shows this.
+pub(super) fn can_be_right(clock_s: u64) -> bool {
+    (MADE_S..=FUTURE_S).contains(&clock_s)
+}
+
 fn with_network(facts: &Observation, judge: impl FnOnce(&NetworkSight) -> Finding) -> Finding {
     seen(&facts.network, W::NotSeen, judge)
 }

@@ -7,6 +7,7 @@ mod project;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use crate::model::{Finding, Observation, Outcome, Severity, Sight, Trouble};
 use crate::words::Message;
@@ -40,7 +41,7 @@ use DoctorWords as W;
 use Severity::{Error, Warning};
 
 /// Every check, in the order in which they are told.
-pub static CHECKS: [Check; 46] = [
+pub static CHECKS: [Check; 61] = [
     Check::new("engine", Error, W::EngineTitle, engine::answers),
     Check::new("engine-address", Error, W::EngineAddressTitle, engine::address),
     Check::new("engine-version", Error, W::EngineVersionTitle, engine::version),
@@ -59,6 +60,21 @@ pub static CHECKS: [Check; 46] = [
     Check::new("exposure", Warning, W::ExposureTitle, project::exposure),
     Check::new("redirected-ports", Error, W::RedirectsTitle, project::redirects),
     Check::new("firewall", Warning, W::FirewallTitle, project::firewall),
+    Check::new("launched", Error, W::LaunchedTitle, tunnel::launched),
+    Check::new("tunnel-config", Error, W::ConfigTitle, tunnel::config),
+    Check::new("tunnel-certificate", Error, W::CertificateTitle, tunnel::certificate),
+    Check::new("tunnel-api", Error, W::ApiTitle, tunnel::api),
+    Check::new("tunnel-control", Error, W::ControlTitle, tunnel::control),
+    Check::new("tunnel-version", Warning, W::ServerVersionTitle, tunnel::program),
+    Check::new("tunnel-mappings", Error, W::MappingsTitle, tunnel::mappings),
+    Check::new("tunnel-clients", Warning, W::ClientsTitle, tunnel::clients),
+    Check::new("tunnel-targets", Warning, W::TargetsTitle, tunnel::targets),
+    Check::new("server-entry", Error, W::WayEntryTitle, tunnel::way_entry),
+    Check::new("server-name", Error, W::WayNameTitle, tunnel::way_name),
+    Check::new("server-reach", Error, W::WayReachTitle, tunnel::way_reach),
+    Check::new("server-trust", Error, W::WayTrustTitle, tunnel::way_trust),
+    Check::new("server-token", Error, W::WayTokenTitle, tunnel::way_token),
+    Check::new("server-version", Warning, W::WayVersionTitle, tunnel::way_version),
     Check::new("disk-space", Error, W::DiskTitle, folders::space),
     Check::new("disk-files", Error, W::DiskFilesTitle, folders::files),
     Check::new("folders-writable", Error, W::WritableTitle, folders::writable),

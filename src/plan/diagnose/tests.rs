@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::model::{
-    ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, FirewallSight, FolderSight,
-    Leftovers, MachineSight, NetworkSight, PoolSight, Port, PortRange, PortSight, ProjectSight, Protocol,
-    RedirectSight, ServiceSight, Told, WanSight,
+    ClientSight, ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, FirewallSight,
+    FolderSight, HealthSight, Leftovers, MachineSight, MappingSight, NetworkSight, PoolSight, Port, PortRange,
+    PortSight, ProjectSight, Protocol, RedirectSight, RunSight, ServerSight, ServiceSight, Told, WanSight,
 };
 
 fn told(text: &str) -> Told {
@@ -58,6 +58,14 @@ fn healthy() -> Observation {
         engine: Sight::Known(EngineSight::Answers(answer)),
         compose: Sight::Known(ComposeSight { command: "docker compose".to_owned(), version: (2, 40), trouble: None }),
         project: Sight::Known(project),
+        launched: Sight::Known(vec![RunSight { state: "running".to_owned(), ..RunSight::default() }]),
+        server: Sight::Known(serving()),
+        client: Sight::Known(ClientSight {
+            server: "tunnel.example.org:9000".to_owned(),
+            agent: Some("portwright 1.2.3".to_owned()),
+            ..ClientSight::default()
+        }),
+        version: "1.2.3".to_owned(),
         machine: Sight::Known(roomy()),
         network: Sight::Known(NetworkSight {
             loopback: true,
@@ -76,6 +84,26 @@ fn healthy() -> Observation {
         folders: vec![folder],
         leftovers: Sight::Known(Leftovers::default()),
         ..Observation::default()
+    }
+}
+
+fn serving() -> ServerSight {
+    let mapping = MappingSight {
+        port: 10_022,
+        protocol: "tcp".to_owned(),
+        target: "127.0.0.1:22".to_owned(),
+        state: "active".to_owned(),
+        reached: Some(true),
+        ..MappingSight::default()
+    };
+    ServerSight {
+        certificate: Sight::Known((1_700_000_000, 1_900_000_000)),
+        api: "127.0.0.1:8080".to_owned(),
+        health: Some(HealthSight { is_own: true, version: "1.2.3".to_owned(), clients: 1 }),
+        control: Some("127.0.0.1:9000".to_owned()),
+        control_answers: true,
+        mappings: Sight::Known(vec![mapping]),
+        ..ServerSight::default()
     }
 }
 
@@ -229,7 +257,47 @@ const FAULTS: [Fault; 61] = [
     }),
 ];
 
-const POOL_FAULTS: [Fault; 6] = [
+fn server(facts: &mut Observation) -> &mut ServerSight {
+    part(&mut facts.server)
+}
+
+fn mapping(facts: &mut Observation) -> &mut MappingSight {
+    &mut part(&mut server(facts).mappings)[0]
+}
+
+fn way_fails(facts: &mut Observation, step: &str) {
+    let client = part(&mut facts.client);
+    (client.failed_at, client.trouble) = (Some(step.to_owned()), Some(trouble("why")));
+}
+
+const TUNNEL_FAULTS: [Fault; 19] = [
+    ("launched", Outcome::Fail, |facts| part(&mut facts.launched)[0].health = Some("unhealthy".to_owned())),
+    ("launched", Outcome::Fail, |facts| part(&mut facts.launched)[0].state = "exited".to_owned()),
+    ("launched", Outcome::Unknown, |facts| facts.launched = Sight::Unknown(told("late"))),
+    ("tunnel-config", Outcome::Fail, |facts| server(facts).config_trouble = Some(trouble("line 3"))),
+    ("tunnel-certificate", Outcome::Fail, |facts| server(facts).certificate = Sight::Known((0, 1_799_999_999))),
+    ("tunnel-certificate", Outcome::Fail, |facts| {
+        server(facts).certificate = Sight::Known((1_800_000_001, 1_900_000_000));
+    }),
+    ("tunnel-certificate", Outcome::Warn, |facts| server(facts).certificate = Sight::Known((0, 1_800_086_400))),
+    ("tunnel-api", Outcome::Fail, |facts| server(facts).health = None),
+    ("tunnel-api", Outcome::Fail, |facts| server(facts).health = Some(HealthSight::default())),
+    ("tunnel-control", Outcome::Fail, |facts| server(facts).control_answers = false),
+    ("tunnel-version", Outcome::Warn, |facts| {
+        server(facts).health = Some(HealthSight { is_own: true, version: "1.0.0".to_owned(), clients: 0 });
+    }),
+    ("tunnel-mappings", Outcome::Fail, |facts| mapping(facts).state = "failed".to_owned()),
+    ("tunnel-clients", Outcome::Warn, |facts| mapping(facts).state = "waiting".to_owned()),
+    ("tunnel-targets", Outcome::Warn, |facts| mapping(facts).reached = Some(false)),
+    ("server-entry", Outcome::Fail, |facts| way_fails(facts, "entry")),
+    ("server-name", Outcome::Fail, |facts| way_fails(facts, "name")),
+    ("server-reach", Outcome::Fail, |facts| way_fails(facts, "reach")),
+    ("server-trust", Outcome::Fail, |facts| way_fails(facts, "link")),
+    ("server-token", Outcome::Fail, |facts| way_fails(facts, "session")),
+];
+
+const POOL_FAULTS: [Fault; 7] = [
+    ("server-version", Outcome::Warn, |facts| part(&mut facts.client).agent = Some("portwright 1.0.0".to_owned())),
     ("pool", Outcome::Fail, |facts| part(&mut facts.pool).trouble = Some(trouble("unreadable"))),
     ("pool", Outcome::Fail, |facts| part(&mut facts.pool).is_damaged = true),
     ("pool-config", Outcome::Fail, |facts| part(&mut facts.pool).config_trouble = Some(trouble("line 3"))),
@@ -240,7 +308,7 @@ const POOL_FAULTS: [Fault; 6] = [
 
 #[test]
 fn each_fault_is_found_by_its_own_check_and_told_what_mends_it() {
-    for (id, outcome, fault) in FAULTS.into_iter().chain(POOL_FAULTS) {
+    for (id, outcome, fault) in FAULTS.into_iter().chain(TUNNEL_FAULTS).chain(POOL_FAULTS) {
         let finding = answer(id, fault);
         assert_eq!(finding.outcome, outcome, "{id}: {:?}", finding.evidence);
         assert_eq!(finding.remedy.is_some(), matches!(outcome, Outcome::Fail | Outcome::Warn), "{id}");
@@ -251,14 +319,14 @@ fn each_fault_is_found_by_its_own_check_and_told_what_mends_it() {
 #[test]
 fn every_check_has_a_fault_that_it_finds() {
     for check in &CHECKS {
-        let found = FAULTS.iter().chain(&POOL_FAULTS).any(|(id, ..)| *id == check.id);
+        let found = FAULTS.iter().chain(&TUNNEL_FAULTS).chain(&POOL_FAULTS).any(|(id, ..)| *id == check.id);
         assert!(found, "{}", check.id);
     }
 }
 
 #[test]
 fn a_fault_sets_off_no_check_but_its_own() {
-    for (id, _, fault) in FAULTS.into_iter().chain(POOL_FAULTS) {
+    for (id, _, fault) in FAULTS.into_iter().chain(TUNNEL_FAULTS).chain(POOL_FAULTS) {
         let mut facts = healthy();
         fault(&mut facts);
         for answer in diagnose(&facts, &Wanted::default()) {

@@ -5,6 +5,7 @@
 mod client;
 mod pin;
 mod server;
+mod validity;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(crate) use client::Why;
 pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, connect};
 pub(crate) use pin::Pin;
 pub(crate) use server::{ServerTls, TlsFiles};
+pub use validity::certificate_validity;
 
 use super::files::{read_secret, read_text};
 use crate::error::{Error, ErrorKind, Result};
