@@ -1,9 +1,10 @@
 //! How the machine is: memory, limits, the kernel's counters and what it forwards. Every value is `None` where the system
 //! does not tell it.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::tool;
 use crate::model::{FirewallSight, MachineSight, NetworkSight, ServiceSight, Sight, Told};
@@ -12,6 +13,9 @@ use crate::words::host::HostWords;
 
 /// Where the resolver's configuration is (`resolv.conf(5)`).
 const RESOLVER: &str = "/etc/resolv.conf";
+
+/// How long a connection within this machine may take; one that works takes microseconds.
+const LOOPBACK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The services of an engine, and ours, as systemd calls them.
 const SERVICES: [&str; 6] = [
@@ -36,7 +40,7 @@ pub fn machine_health() -> MachineSight {
 pub fn network_health() -> NetworkSight {
     let resolver = std::fs::read_to_string(RESOLVER);
     NetworkSight {
-        loopback: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).is_ok(),
+        loopback: loopback().is_ok(),
         ipv6: super::ipv6_available(),
         localhost: localhost(),
         nameservers: match resolver {
@@ -48,6 +52,12 @@ pub fn network_health() -> NetworkSight {
             }
         },
     }
+}
+
+/// Connects to itself over 127.0.0.1: where the interface is down a bind works all the same.
+fn loopback() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    TcpStream::connect_timeout(&listener.local_addr()?, LOOPBACK_PATIENCE).map(drop)
 }
 
 /// The addresses of `localhost`, as programs get them.
