@@ -87,6 +87,7 @@ fn about(path: &str) -> Option<H> {
         "scan" => H::Scan,
         "why" => H::Why,
         "doctor" => H::Doctor,
+        "doctor bundle" => H::DoctorBundle,
         "completions" => H::Completions,
         "man" => H::Man,
         "undo" => H::Undo,
@@ -130,7 +131,7 @@ fn examples(path: &str) -> Option<H> {
         "check" => H::CheckExamples,
         "scan" => H::ScanExamples,
         "why" => H::WhyExamples,
-        "doctor" => H::DoctorExamples,
+        "doctor" | "doctor bundle" => H::DoctorExamples,
         "completions" => H::CompletionsExamples,
         "man" => H::ManExamples,
         "undo" => H::UndoExamples,
@@ -198,6 +199,7 @@ fn switch(path: &str, id: &str) -> Option<H> {
         (_, "echo") => H::BenchEcho,
         (_, "no_data") => H::BenchNoData,
         ("doctor", "facts") => H::DoctorFacts,
+        ("doctor", "fix") => H::DoctorFix,
         _ => return None,
     })
 }
@@ -233,6 +235,7 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         ("doctor", "only") => (H::DoctorOnly, H::IdValue),
         ("doctor", "skip") => (H::DoctorSkip, H::IdValue),
         ("doctor", "accept") => (H::DoctorAccept, H::IdValue),
+        (_, "bundle") => (H::DoctorBundleFile, H::FileValue),
         ("doctor", "server") => (H::DoctorServer, H::ServerValue),
         ("doctor", "from_facts") => (H::DoctorFromFacts, H::FileValue),
         ("why", "port") => (H::WhyPort, H::PortValue),

@@ -28,7 +28,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 pub use bundled::{Layout, ProjectKind};
-pub use doctor::{FACTS_SCHEMA, HealthOrder, observe_health};
+pub use doctor::{FACTS_SCHEMA, HealthOrder, mend, observe_health};
 pub use instance::{Instance, InstanceChoice, home};
 pub use keeper::{Inside, Keeper, keeper};
 pub use launch::{Launched, Runtime};

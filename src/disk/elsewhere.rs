@@ -105,3 +105,8 @@ pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
 pub(super) fn room(_: &Path) -> io::Result<Room> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// Access lists are inherited from the user's own folder: there is nothing to take away.
+pub(super) fn close_to_others(_: &Path) -> io::Result<(u32, u32)> {
+    Ok((0o700, 0o700))
+}

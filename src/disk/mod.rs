@@ -32,7 +32,7 @@ mod undo;
 pub use apply::{ApplyOptions, Change};
 pub use create::create_once;
 pub use digest::{Digest, hex};
-pub use dirs::{Dirs, create_private_folder};
+pub use dirs::{Dirs, create_private_folder, make_private};
 pub use journal::{Note, Run, RunFile, UndoId};
 pub use ledger::{HeldLedger, Ledger};
 pub use locate::{Located, Place, locate};

@@ -106,6 +106,18 @@ pub(super) fn is_private(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
+/// Takes the right to write away from everybody but the owner; returns the mode before and after.
+pub(super) fn close_to_others(path: &Path) -> io::Result<(u32, u32)> {
+    let metadata = path.metadata()?;
+    let before = metadata.mode() & PERMISSION_BITS;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Errno::PERM.into());
+    }
+    let after = before & !0o022;
+    std::fs::set_permissions(path, Permissions::from_mode(after))?;
+    Ok((before, after))
+}
+
 /// Tells whether a rename failed because the target is a mount of its own (a file bound into a container).
 pub(super) fn is_mount_in_the_way(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::BUSY, Errno::XDEV])

@@ -525,6 +525,8 @@ pub enum Fix {
     RemoveStaged(Vec<PathBuf>),
     /// Take the rights of others away from these folders of ours.
     MakePrivate(Vec<PathBuf>),
+    /// Set a damaged pool aside and keep what can be read of it.
+    MendPool(PathBuf),
 }
 
 /// The answer of one check.

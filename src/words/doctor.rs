@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ListOf, catalogue};
+use super::{ListOf, Message, catalogue};
 use crate::model::{Port, PortRange, Told};
 
 catalogue! {
@@ -247,6 +247,15 @@ catalogue! {
         WayTokenTitle => "the server takes the token", "服务端接受令牌";
         WayVersionTitle => "the server named is of this program's version", "所指定的服务端与本程序版本一致";
         WayVersionRemedy => "update the older of the two", "请升级较旧的一方";
+
+        MadePrivate { path: PathBuf, before: String, after: String } => "{path}: mode {before} is now {after} (back: chmod {before} {path})", "{path}：权限 {before} 改为 {after}（恢复：chmod {before} {path}）";
+        StagedRemoved { count: usize, id: String } => "{count} half-written files removed; `portwright undo` puts them back (change {id})", "已删除 {count} 个未写完的文件；`portwright undo` 可恢复（变更 {id}）";
+        NothingToFix => "nothing here can be mended by `--fix`", "没有可用 `--fix` 解决的问题";
+        AskFix { id: String, remedy: String } => "{id}: do this now? {remedy}", "{id}：现在执行？{remedy}";
+        FixFailed { id: String, why: Box<Message> } => "{id} could not be mended: {why}", "无法解决 {id}：{why}";
+        WatchOnce => "`--watch` looks again and again; `--json`, `--facts` and `--fix` look once", "`--watch` 会反复查看，而 `--json`、`--facts` 和 `--fix` 只查看一次";
+        BundleWritten { file: String } => "written: {file}; look through it before you send it", "已写入：{file}；发送前请先查看";
+        BundleUnwritten { file: String, why: String } => "the bundle {file} cannot be written: {why}", "无法写入 {file}：{why}";
 
         Summary { pass: usize, warn: usize, fail: usize, unknown: usize, skipped: usize } =>
             "{pass} well, {warn} to look at, {fail} broken, {unknown} not known, {skipped} not applicable",

@@ -187,3 +187,90 @@ fn facts_that_were_printed_are_judged_again_elsewhere() {
         sandbox.run(&["doctor", "--from-facts", "facts.json"]).expect_code(5);
     }
 }
+
+#[test]
+fn every_check_has_its_section_in_the_documentation_and_every_section_its_check() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/doctor.md");
+    let page = std::fs::read_to_string(page).expect("docs/doctor.md");
+    let mut told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let mut known: Vec<&str> = portwright::plan::diagnose::CHECKS.iter().map(|check| check.id).collect();
+    told.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(told, known);
+}
+
+#[test]
+fn reports_for_machines_say_what_the_page_says() {
+    let sandbox = Sandbox::new(&[("compose.yaml", &web(crate::support::free_block(1)))]);
+    let run = |words: &[&str]| {
+        let mut command = sandbox.command(&[&["doctor", "--only", "engine"], words].concat());
+        Answer::from(command.env("DOCKER_HOST", NO_ENGINE).output().expect("it runs")).expect_code(3).stdout
+    };
+    let page = run(&[]);
+    assert!(page.contains("broken engine") && page.contains("install Docker"), "{page}");
+    let junit = run(&["--format", "junit"]);
+    assert!(junit.contains("failures=\"1\"") && junit.contains("<failure type=\"engine\" message=\""), "{junit}");
+    let github = run(&["--format", "github"]);
+    assert!(github.starts_with("::error title=doctor engine::"), "{github}");
+    let sarif: Value =
+        serde_json::from_str(&run(&["--format", "sarif", "--report", "json=doctor.json"])).expect("JSON");
+    assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "engine");
+    let written: Value = serde_json::from_str(&sandbox.read("doctor.json")).expect("JSON");
+    assert_eq!(written["schema"], "portwright.doctor/1");
+    sandbox.run(&["doctor", "--watch", "--json"]).expect_code(2);
+    let chinese = run(&["--lang", "zh-CN"]);
+    assert!(chinese.contains("故障 engine") && chinese.contains("没有容器引擎"), "{chinese}");
+}
+
+/// Every text of an archive, and the names of its entries.
+fn unpacked(path: &Path) -> (Vec<String>, String) {
+    use std::io::Read as _;
+    let mut archive = tar::Archive::new(std::fs::File::open(path).expect("an archive"));
+    let (mut names, mut texts) = (Vec::new(), String::new());
+    for entry in archive.entries().expect("entries") {
+        let mut entry = entry.expect("an entry");
+        names.push(entry.path().expect("a name").display().to_string());
+        entry.read_to_string(&mut texts).expect("a text");
+    }
+    (names, texts)
+}
+
+#[test]
+fn no_secret_is_in_what_is_printed_or_in_the_bundle_neither_plain_nor_in_base64() {
+    let (plain, key) = ("c4n4ry-0f-a-p4ssw0rd", "0123456789abcdef0123456789abcdef");
+    let compose = format!(
+        "services:\n  web:\n    image: x\n    environment:\n      DB_PASSWORD: {plain}1\n      - nonsense\n    ports: [\"80\"]\n"
+    );
+    let sandbox = Sandbox::new(&[("compose.yaml", &compose), (".env", &format!("API_TOKEN={plain}\nID={key}\n"))]);
+    let secrets = [plain.to_owned(), key.to_owned(), format!("{plain}2"), format!("{plain}3")];
+    let run = |words: &[&str]| {
+        let mut command = sandbox.command(words);
+        command.env("DOCKER_HOST", format!("tcp://me:{plain}3@127.0.0.1:1")).env("MY_SECRET", format!("{plain}2"));
+        let answer = Answer::from(command.output().expect("it runs"));
+        answer.stdout + &answer.stderr
+    };
+    let mut said: Vec<String> = [&["doctor"][..], &["doctor", "-v"], &["doctor", "--json"], &["doctor", "--facts"]]
+        .into_iter()
+        .chain([&["doctor", "--format", "sarif"][..], &["doctor", "bundle", "report.tar", "--json"]])
+        .map(run)
+        .collect();
+    let (names, texts) = unpacked(&sandbox.project().join("report.tar"));
+    for name in ["facts.json", "doctor.json", "doctor.txt", "project/compose.yaml", "project/.env"] {
+        assert!(names.contains(&format!("portwright-doctor/{name}")), "{name}: {names:?}");
+    }
+    assert!(texts.contains("API_TOKEN=***") && texts.contains("project-files"), "{texts}");
+    assert!(!texts.contains(&sandbox.home().display().to_string()), "the home is told");
+    said.push(texts);
+    for secret in &secrets {
+        let mut forms = vec![secret.clone()];
+        for before in ["", "a", "ab"] {
+            let text = data_encoding::BASE64_NOPAD.encode(format!("{before}{secret}").as_bytes());
+            forms.push(text[4..text.len() - 2].to_owned());
+        }
+        for (text, form) in said.iter().flat_map(|text| forms.iter().map(move |form| (text, form))) {
+            assert!(!text.contains(form.as_str()), "{form} is in {text}");
+        }
+    }
+    // A file that is there is not written over.
+    assert!(run(&["doctor", "bundle", "report.tar"]).contains("report.tar"));
+}

@@ -1,7 +1,7 @@
 //! Who answers where the container engine is expected.
 
 use super::project::trouble;
-use super::{in_time, late};
+use super::{in_time, late, shown};
 use crate::deploy::observe;
 use crate::deploy::order::ProjectOrder;
 use crate::docker::{ComposeTool, Engine};
@@ -53,7 +53,7 @@ fn container(found: &Container) -> Option<ContainerSight> {
         name: found.identity.name.clone(),
         running: found.state == ContainerState::Running,
         has_directory: directory.is_dir(),
-        directory,
+        directory: shown(&directory),
         is_ours: found.portwright_directory.is_some(),
     })
 }

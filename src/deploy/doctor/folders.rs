@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{apart, late, unknown};
+use super::{apart, late, shown, unknown};
 use crate::deploy::order::ProjectOrder;
 use crate::disk::{self, Dirs};
 use crate::model::{FolderSight, Sight};
@@ -31,7 +31,7 @@ pub(super) async fn look(order: &ProjectOrder, dirs: Option<&Dirs>) -> Vec<Folde
             Some(Err(error)) => FolderSight { free_bytes: unknown(error.message()), ..FolderSight::default() },
             None => FolderSight { free_bytes: late(), ..FolderSight::default() },
         };
-        seen.push(FolderSight { purpose: purpose.to_owned(), path, ..sight });
+        seen.push(FolderSight { purpose: purpose.to_owned(), path: shown(&path), ..sight });
     }
     seen
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::project::trouble;
-use super::{apart, late, unknown};
+use super::{apart, late, shown, unknown};
 use crate::deploy::native;
 use crate::deploy::order::ProjectOrder;
 use crate::disk::{Dirs, ProjectState};
@@ -50,6 +50,9 @@ fn staged(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_staged(path)).collect();
     found.sort();
+    for path in &mut found {
+        *path = shown(path);
+    }
     found.truncate(STAGED_MAX);
     found
 }

@@ -2,6 +2,7 @@
 //! one that hangs is an answer of its own and holds up nothing. Changes nothing.
 
 mod engine;
+mod fix;
 mod folders;
 mod leftovers;
 mod machine;
@@ -14,6 +15,8 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+
+pub use fix::mend;
 
 use super::order::ProjectOrder;
 use super::project::read;
@@ -102,6 +105,11 @@ fn subject(order: &ProjectOrder, bundled: Option<&Path>) -> ProjectOrder {
         Some(place) => ProjectOrder { directory: place.to_path_buf(), ..order.clone() },
         None => order.clone(),
     }
+}
+
+/// A path as it can be written down: what of it is no text is replaced.
+fn shown(path: &Path) -> PathBuf {
+    path.to_string_lossy().into_owned().into()
 }
 
 /// Says that there was no answer in time.

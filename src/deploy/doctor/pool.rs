@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::project::trouble;
-use super::{apart, late};
+use super::{apart, late, shown};
 use crate::deploy::order::ProjectOrder;
 use crate::disk::Dirs;
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub(super) async fn look(order: &ProjectOrder, dirs: Option<&Dirs>) -> Sight<Poo
 fn of(path: &Path, config: Option<PathBuf>) -> PoolSight {
     let wans = config.map_or_else(|| Ok(Wan::defaults()), |config| wans(&config));
     let config_trouble = wans.as_ref().err().map(trouble);
-    let seen = PoolSight { path: path.to_path_buf(), config_trouble, ..PoolSight::default() };
+    let seen = PoolSight { path: shown(path), config_trouble, ..PoolSight::default() };
     if !path.exists() {
         return seen;
     }

@@ -1,6 +1,6 @@
 //! The project of the directory: its files as they are read, and its ports as `check` judges them.
 
-use super::{in_time, unknown};
+use super::{in_time, shown, unknown};
 use crate::deploy::order::ProjectOrder;
 use crate::deploy::{LoadedProject, ProjectKind, check, read};
 use crate::disk::Dirs;
@@ -18,7 +18,7 @@ pub(super) async fn look(order: &ProjectOrder, dirs: Option<&Dirs>) -> Sight<Pro
         Err(error) => {
             let trouble = Some(trouble(&error));
             let ports = unknown(error.message());
-            let directory = order.directory.clone();
+            let directory = shown(&order.directory);
             Sight::Known(ProjectSight { directory, is_compose: true, trouble, ports, lints: Vec::new() })
         }
     }
@@ -36,7 +36,7 @@ async fn of(order: &ProjectOrder, loaded: &LoadedProject, dirs: Option<&Dirs>) -
     let looked = Box::pin(async { judged(check(order, &wishes, dirs).await) });
     let project = &loaded.project;
     ProjectSight {
-        directory: project.directory.clone(),
+        directory: shown(&project.directory),
         is_compose: loaded.kind == ProjectKind::Compose,
         trouble: None,
         lints: project.warnings.iter().map(Told::from).collect(),

@@ -63,6 +63,7 @@ pub(super) fn pool(facts: &Observation) -> Finding {
         Some(trouble) => troubled(trouble, W::PoolRemedy),
         None if pool.is_damaged => {
             Finding::fail(vec![W::PoolDamaged { path: pool.path.clone() }.into()], W::PoolRemedy)
+                .fixable(Fix::MendPool(pool.path.clone()))
         }
         None => Finding::pass(W::PoolHas { path: pool.path.clone(), leases: pool.leases }),
     })

@@ -110,3 +110,38 @@ fn a_port_that_is_used_after_its_lease_is_found() {
     until("the lease is over", || diagnosed(&sandbox).outcome("leases") == "warn");
     diagnosed(&sandbox).finds("leases", "warn", &port.to_string(), &format!("portwright why {port}"));
 }
+
+/// Runs `doctor --fix` and returns what it said.
+fn fixed(sandbox: &Sandbox, more: &[&str]) -> Answer {
+    let words = [&["doctor", "--fix", "--skip", "engine"], more].concat();
+    Answer::from(sandbox.command(&words).env("DOCKER_HOST", NO_ENGINE).output().expect("it runs"))
+}
+
+#[test]
+fn what_fix_does_it_asks_for_tells_and_can_be_taken_back() {
+    let (sandbox, _held) = project();
+    Answer::from(move_the_port(&sandbox).output().expect("it runs")).expect_code(0);
+    let half = ".portwright-01795781436000-1-0.tmp";
+    sandbox.write(half, "half");
+    let state = sandbox.home().join(".local/state/portwright");
+    let pool = state.join("pool.json");
+    sandbox.run(&["pool", "alloc"]).expect_code(0);
+    fs::write(&pool, "{").expect("damaged");
+    let before = sandbox.contents();
+    fixed(&sandbox, &[]).expect_code(2);
+    assert_eq!(sandbox.contents(), before, "nobody agreed");
+
+    let said = fixed(&sandbox, &["--yes"]).expect_code(0).stderr;
+    assert!(said.contains("portwright undo") && said.contains("pool"), "{said}");
+    assert!(!sandbox.project().join(half).exists());
+    assert_eq!(diagnosed(&sandbox).alarms(), [] as [String; 0]);
+    let again = fixed(&sandbox, &["--yes"]).expect_code(0).stderr;
+    assert!(again.contains("nothing here can be mended"), "{again}");
+
+    sandbox.run(&["undo", "--yes"]).expect_code(0);
+    assert_eq!(sandbox.read(half), "half");
+    fs::remove_file(sandbox.project().join(half)).expect("removed");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).expect("opened");
+    let said = fixed(&sandbox, &["--yes"]).expect_code(0).stderr;
+    assert!(said.contains("chmod 777") && diagnosed(&sandbox).alarms().is_empty(), "{said}");
+}
