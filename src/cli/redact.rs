@@ -38,7 +38,8 @@ impl Redactor {
         let mut found: Vec<String> = named.iter().map(ToString::to_string).collect();
         for (name, value) in &environment.variables {
             let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
-            if looks_secret(&name) {
+            // PWD and SSH_AUTH_SOCK are called like secrets, and name places.
+            if looks_secret(&name) && !Path::new(&*value).exists() {
                 found.push(value.clone().into_owned());
             }
             found.extend(password_in(&value));

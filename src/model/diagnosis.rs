@@ -500,8 +500,6 @@ pub enum Severity {
     Error,
     /// Something will go wrong sooner or later.
     Warning,
-    /// It is good to know.
-    Note,
 }
 
 impl Severity {
@@ -511,7 +509,6 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
-            Self::Note => "note",
         }
     }
 }

@@ -246,6 +246,7 @@ fn no_secret_is_in_what_is_printed_or_in_the_bundle_neither_plain_nor_in_base64(
     let run = |words: &[&str]| {
         let mut command = sandbox.command(words);
         command.env("DOCKER_HOST", format!("tcp://me:{plain}3@127.0.0.1:1")).env("MY_SECRET", format!("{plain}2"));
+        command.env("PWD", sandbox.project());
         let answer = Answer::from(command.output().expect("it runs"));
         answer.stdout + &answer.stderr
     };
@@ -259,6 +260,7 @@ fn no_secret_is_in_what_is_printed_or_in_the_bundle_neither_plain_nor_in_base64(
         assert!(names.contains(&format!("portwright-doctor/{name}")), "{name}: {names:?}");
     }
     assert!(texts.contains("API_TOKEN=***") && texts.contains("project-files"), "{texts}");
+    assert!(texts.contains(&sandbox.project().display().to_string()), "the project's own folder is no secret: {texts}");
     assert!(!texts.contains(&sandbox.home().display().to_string()), "the home is told");
     said.push(texts);
     for secret in &secrets {
