@@ -68,7 +68,7 @@ pub async fn observe_health(order: &ProjectOrder, health: &HealthOrder) -> Obser
         engine::compose(order),
         project::look(order, dirs),
         tunnel::launched(order, dirs),
-        tunnel::server(order),
+        tunnel::server(order, dirs),
         tunnel::client(health.client.as_ref()),
         around,
     );

@@ -9,10 +9,13 @@ use serde_json::Value;
 use super::project::trouble;
 use super::{in_time, unknown};
 use crate::deploy::order::ProjectOrder;
-use crate::deploy::{LoadedProject, ProjectKind, bundled, read, service, verify};
+use crate::deploy::{LoadedProject, ProjectKind, bundled, native, read, service, verify};
 use crate::disk::Dirs;
 use crate::error::Result;
-use crate::model::{ClientSight, HealthSight, MappingSight, RunSight, Secret, ServerSight, Sight};
+use crate::model::{
+    ClientSight, HealthSight, MappingSight, Port, Project, Protocol, PublishedPort, RunSight, Secret, ServerSight,
+    Sight,
+};
 use crate::tunnel::caller::{ApiUrl, Caller};
 use crate::tunnel::client::ClientOptions;
 use crate::tunnel::config::Tls;
@@ -50,16 +53,19 @@ pub(super) async fn launched(order: &ProjectOrder, dirs: Option<&Dirs>) -> Sight
 }
 
 /// The bundled server of the directory, whether it runs or not.
-pub(super) async fn server(order: &ProjectOrder) -> Sight<ServerSight> {
+pub(super) async fn server(order: &ProjectOrder, dirs: Option<&Dirs>) -> Sight<ServerSight> {
     match read(order) {
         Ok(Some(loaded)) if loaded.kind == ProjectKind::Bundled => {
-            in_time(async { Sight::Known(Box::pin(of(&loaded)).await) }).await
+            let state = dirs.and_then(|dirs| loaded.state(dirs).ok().flatten());
+            let record = state.and_then(|state| native::record(state.folder()));
+            let is_process = record.is_some_and(|record| record.serves());
+            in_time(async { Sight::Known(Box::pin(of(&loaded, is_process)).await) }).await
         }
         _ => Sight::Nothing,
     }
 }
 
-async fn of(loaded: &LoadedProject) -> ServerSight {
+async fn of(loaded: &LoadedProject, is_process: bool) -> ServerSight {
     let project = &loaded.project;
     let (config, env_file) = (project.directory.join(bundled::CONFIG_FILE), project.directory.join(".env"));
     let variables = bundled::native_environment(project).into_iter().collect();
@@ -85,7 +91,8 @@ async fn of(loaded: &LoadedProject) -> ServerSight {
             None => false,
         }
     };
-    let (health, control_answers, mappings) = tokio::join!(health, answers, mappings(api, &env_file));
+    let place = |port: Port| if is_process { Some(port) } else { published(project, port) };
+    let (health, control_answers, mappings) = tokio::join!(health, answers, mappings(api, &env_file, place));
     ServerSight {
         config_trouble: read.as_ref().err().map(trouble),
         certificate,
@@ -108,8 +115,21 @@ fn dates(certificate: &Path) -> Sight<(u64, u64)> {
     }
 }
 
+/// The port of this host at which a port of the server's container is published.
+fn published(project: &Project, port: Port) -> Option<Port> {
+    project.mappings.iter().filter(|mapping| mapping.protocol == Protocol::Tcp).find_map(|mapping| {
+        let PublishedPort::Fixed(range) = mapping.published else { return None };
+        let step = port.get().checked_sub(mapping.container.first().get())?;
+        range.ports().nth(usize::from(step)).filter(|_| mapping.container.contains(port))
+    })
+}
+
 /// Asks the API for the mappings, and visits each that may be visited from here.
-async fn mappings(api: Option<SocketAddr>, env_file: &Path) -> Sight<Vec<MappingSight>> {
+async fn mappings(
+    api: Option<SocketAddr>,
+    env_file: &Path,
+    place: impl Fn(Port) -> Option<Port>,
+) -> Sight<Vec<MappingSight>> {
     let Some(api) = api else { return Sight::Nothing };
     let listed = async {
         let key = key(env_file)?;
@@ -123,8 +143,9 @@ async fn mappings(api: Option<SocketAddr>, env_file: &Path) -> Sight<Vec<Mapping
             for (index, mapping) in list.iter().enumerate() {
                 let seen = mapping_of(mapping);
                 let is_open = mapping["access_rule"] == "disabled" && seen.protocol == "tcp";
-                if is_open && seen.state == "active" && index < TRIED_MAX {
-                    let address = SocketAddr::new(api.ip(), seen.port);
+                let here = Port::new(seen.port).and_then(&place).filter(|_| is_open && seen.state == "active");
+                if let Some(here) = here.filter(|_| index < TRIED_MAX) {
+                    let address = SocketAddr::new(api.ip(), here.get());
                     visits.spawn(async move { (index, verify::reached(address).await) });
                 }
                 found.push(seen);

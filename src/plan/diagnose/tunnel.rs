@@ -2,7 +2,7 @@
 
 use super::machine::can_be_right;
 use super::{seen, troubled};
-use crate::model::{ClientSight, Finding, MappingSight, Observation, RunSight, ServerSight, utc};
+use crate::model::{ClientSight, EngineSight, Finding, MappingSight, Observation, RunSight, ServerSight, Sight, utc};
 use crate::words::Message;
 use crate::words::doctor::DoctorWords as W;
 
@@ -20,6 +20,10 @@ fn is_running(facts: &Observation) -> bool {
 /// What was launched runs and is well. A container of a person's own project may have ended because its work is done.
 pub(super) fn launched(facts: &Observation) -> Finding {
     let is_server = facts.server.known().is_some();
+    let engine_fails = matches!(facts.engine, Sight::Known(EngineSight::Fails(_)));
+    if engine_fails && matches!(facts.launched, Sight::Unknown(_)) {
+        return Finding::skipped(W::ToldBy { id: "engine".to_owned() });
+    }
     seen(&facts.launched, W::NothingLaunched, |runs| {
         let is_bad = |run: &&RunSight| {
             matches!(run.state.as_str(), "restarting" | "dead")

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use super::{Diagnosis, NO_ENGINE};
-use crate::launches::{Launches, at, until};
-use crate::support::free_block;
+use crate::launches::{Launches, at, docker, until};
+use crate::support::{free_block, have_docker, hold};
 
 fn diagnosed(launches: &Launches, more: &[&str]) -> Diagnosis {
     let words = [&["doctor", "--json"], more].concat();
@@ -59,6 +59,26 @@ fn a_launched_server_is_well_until_it_is_broken() {
     // What the remedy says.
     launches.quick_start(&["--runtime", "native"]).expect_code(0);
     assert_eq!(diagnosed(&launches, &[]).alarms(), [] as [String; 0]);
+}
+
+#[test]
+fn a_server_in_a_container_is_well_and_its_mappings_are_visited_where_they_are_published() {
+    if !have_docker() {
+        return;
+    }
+    let launches = Launches::new(&[]);
+    let document = launches.quick_start(&["--runtime", "docker"]).expect_code(0).json();
+    let id = at(&document, "/launched/id").as_str().expect("an id").to_owned();
+    let port = free_block(1);
+    let _target = hold(port);
+    let gateway = docker(&["inspect", &id, "--format", "{{.NetworkSettings.Gateway}}"]);
+    let words = ["mapping", "create", "10003", "--target", &format!("{gateway}:{port}"), "--direct"];
+    launches.run(&words).expect_code(0);
+    let seen = Diagnosis::of(&mut launches.command(&["doctor", "--json"]));
+    assert_eq!(seen.alarms(), [] as [String; 0], "{}", seen.document);
+    for id in ["engine", "launched", "tunnel-api", "tunnel-control", "tunnel-mappings", "tunnel-targets", "ports"] {
+        assert_eq!(seen.outcome(id), "pass", "{id}: {}", seen.document);
+    }
 }
 
 #[test]
