@@ -2,7 +2,7 @@
 
 use super::{said, seen};
 use crate::model::{
-    ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, Finding, Observation,
+    ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, Finding, Observation, Outcome,
     ServiceSight, Sight,
 };
 use crate::words::Message;
@@ -24,6 +24,10 @@ pub(super) fn answers(facts: &Observation) -> Finding {
         }),
         EngineSight::Fails(failure) => match failure.fault {
             EngineFault::Absent if !needs_engine(facts) => Finding::skipped(W::NativeWithout),
+            // The bundled server runs without; somebody who has an engine wants to know all the same.
+            EngineFault::Broken if !needs_engine(facts) => {
+                Finding { outcome: Outcome::Warn, ..failed(failure, W::EngineRemedy) }
+            }
             EngineFault::Absent | EngineFault::Broken => failed(failure, W::EngineRemedy),
             EngineFault::Address => Finding::skipped(W::ToldBy { id: "engine-address".to_owned() }),
             EngineFault::Versions => Finding::skipped(W::ToldBy { id: "engine-version".to_owned() }),

@@ -400,7 +400,7 @@ fn an_absent_engine_matters_only_to_a_compose_project() {
         })
     };
     assert_eq!(bundled(EngineFault::Absent).outcome, Outcome::Skipped);
-    assert_eq!(bundled(EngineFault::Broken).outcome, Outcome::Fail);
+    assert_eq!(bundled(EngineFault::Broken).outcome, Outcome::Warn);
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
 
 use super::{Diagnosis, NO_ENGINE, script, web};
 use crate::docker_fake::{VERSION, fake, reply};
-use crate::support::{Sandbox, free_block};
+use crate::scan::{NOBODY, program_for_everyone};
+use crate::support::{Sandbox, free_block, have};
 
 /// A compose project, which needs an engine.
 fn project() -> Sandbox {
@@ -122,4 +124,33 @@ fn compose_that_is_missing_or_too_old_is_found() {
     with_path(&programs).finds("compose-version", "warn", "1.25", "docker-compose");
     script(&programs, "docker-compose", "#!/bin/sh\necho 1.29.2\n");
     assert_eq!(with_path(&programs).alarms(), [] as [String; 0]);
+}
+
+#[test]
+fn a_user_who_may_not_speak_to_the_engine_nor_bind_a_port_is_told_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = program_for_everyone(folder.path());
+    let socket = folder.path().join("engine.sock");
+    let _listener = UnixListener::bind(&socket).expect("a socket");
+    script(folder.path(), "compose.yaml", "services:\n  web:\n    image: x\n    ports: [\"127.0.0.1:80:80\"]\n");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--bounding-set", "-all"]);
+    command.arg(&program).args(["doctor", "--json", "--accept", "engine", "-C"]).arg(folder.path());
+    command
+        .current_dir("/")
+        .env_clear()
+        .env("DOCKER_HOST", at(&socket))
+        .env("HOME", "/tmp")
+        .env("PATH", "/usr/bin:/bin");
+    let works = Command::new("setpriv").args(["--reuid", NOBODY, "true"]).status().is_ok_and(|status| status.success());
+    if !have("root and setpriv", works) {
+        return;
+    }
+    let seen = Diagnosis::of(&mut command);
+    let (engine, port) = (seen.check("engine"), seen.check("ports-privileged"));
+    assert!(engine["evidence"].to_string().contains("permission denied"), "{engine}");
+    assert!(engine["remedy"].to_string().contains("usermod -aG docker"), "{engine}");
+    assert!(port["outcome"] == "warn" && port["remedy"].to_string().contains("--port web:80="), "{port}");
+    // What takes root to see is not known, and no alarm.
+    assert_eq!(seen.outcome("firewall"), "unknown", "{}", seen.document);
 }
