@@ -4,6 +4,7 @@
 //! [`super::command`], which also fails a test for any argument without a text.
 
 mod bench;
+mod doctor;
 mod pool;
 mod tune;
 mod tunnel;
@@ -19,6 +20,7 @@ use crate::model::{Port, PortRange};
 use crate::words::Lang;
 
 pub use bench::*;
+pub use doctor::*;
 pub use pool::*;
 pub use tune::*;
 pub use tunnel::*;
@@ -89,6 +91,8 @@ pub enum Verb {
     Scan(ScanArgs),
     /// One port: who has it, who wants it, and the ways out.
     Why(WhyArgs),
+    /// The health of the machine, the engine, the project and the tunnel.
+    Doctor(Box<DoctorArgs>),
     /// Puts back what the last run changed.
     Undo(UndoArgs),
     /// The state of the launched service.
@@ -412,6 +416,7 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Scan(_) => "scan",
             Self::Why(_) => "why",
+            Self::Doctor(_) => "doctor",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Undo(_) => "undo",

@@ -9,6 +9,11 @@ mod bench_table;
 mod check;
 pub mod command;
 pub mod diff;
+mod doctor;
+mod doctor_bundle;
+mod doctor_document;
+mod doctor_fix;
+mod doctor_report;
 pub mod environment;
 pub mod error;
 pub mod escape;
@@ -25,6 +30,7 @@ mod pool_document;
 pub mod progress;
 pub mod prompt;
 mod quick_start;
+mod redact;
 pub mod report;
 mod runtime;
 mod scan;
@@ -110,6 +116,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Mapping { verb } => mapping::run(arguments, verb, talk, environment),
         Verb::Tune(typed) => tune::run(arguments, typed, talk, environment),
         Verb::Why(typed) => why::run(arguments, typed, talk, environment),
+        Verb::Doctor(typed) => doctor::run(arguments, typed, talk, environment),
         Verb::Completions(typed) => pages::completions(typed, talk),
         Verb::Man(typed) => pages::man(typed, talk),
         Verb::Pool { verb } => pool::run(arguments, verb, talk, environment),

@@ -5,6 +5,7 @@
 //! Observe.
 
 mod bundled;
+mod doctor;
 mod instance;
 mod keeper;
 mod launch;
@@ -28,6 +29,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 pub use bundled::{Layout, ProjectKind};
+pub use doctor::{FACTS_SCHEMA, HealthOrder, mend, observe_health};
 pub use instance::{Instance, InstanceChoice, home};
 pub use keeper::{Inside, Keeper, keeper};
 pub use launch::{Launched, Runtime};

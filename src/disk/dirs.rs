@@ -41,6 +41,14 @@ pub fn create_private_folder(path: &Path) -> Result<()> {
     os::create_folder(path).map_err(|error| failure(&error, path))
 }
 
+/// Takes the right to write to a folder away from everybody but its owner; returns its mode before and after.
+///
+/// # Errors
+/// `Missing` when it is another user's.
+pub fn make_private(path: &Path) -> Result<(u32, u32)> {
+    os::close_to_others(path).map_err(|error| failure(&error, path))
+}
+
 fn xdg(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Dirs> {
     let absolute = |name: &str| lookup(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = |name: &str, below_home: &str| match (absolute(name), absolute("HOME")) {

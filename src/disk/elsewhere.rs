@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::room::Room;
+
 /// `FILE_SHARE_READ | FILE_SHARE_WRITE`: without `FILE_SHARE_DELETE` nobody can remove or rename a file that is open.
 #[cfg(windows)]
 const SHARE_READ_WRITE: u32 = 0x1 | 0x2;
@@ -126,4 +128,14 @@ pub(super) fn path_bytes(path: &Path) -> Option<&[u8]> {
 
 pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+/// The room of a disk is not told by `std`.
+pub(super) fn room(_: &Path) -> io::Result<Room> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Access lists are inherited from the user's own folder: there is nothing to take away.
+pub(super) fn close_to_others(_: &Path) -> io::Result<(u32, u32)> {
+    Ok((0o700, 0o700))
 }

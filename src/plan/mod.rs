@@ -3,6 +3,7 @@
 //! `judge` says of each published port whether it is free, ours or taken; `choose` decides what moves where.
 
 mod choose;
+pub mod diagnose;
 mod free;
 mod judge;
 mod known;

@@ -39,6 +39,12 @@ pub struct ServerConfig {
     pub first_token: bool,
 }
 
+/// Returns the variables that are meant for the server and set nothing, each with the one that is nearest.
+#[must_use]
+pub fn misspelt_variables(environment: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    environment.keys().filter_map(|name| Some((name.clone(), settings::misspelt(name)?))).collect()
+}
+
 /// Public ports of mappings.
 #[derive(Debug, Clone)]
 pub struct MappingPorts {

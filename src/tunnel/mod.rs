@@ -16,6 +16,7 @@ mod dashboard;
 mod datagrams;
 mod dial;
 pub(crate) mod entry;
+pub mod examine;
 pub mod exposure;
 mod ferry;
 mod files;
@@ -59,3 +60,4 @@ mod yard;
 
 pub use health::{Health, health_probe, shows_certificate};
 pub use templates::{LaidOut, Layout, render};
+pub use tls::certificate_validity;

@@ -114,15 +114,21 @@ pub(super) fn overlay(settings: &mut Settings, environment: &BTreeMap<String, St
             settings.insert(*key, Setting::Text(value.clone()));
             continue;
         }
-        let (near, distance) = closest(name, KEYS.iter().map(|key| variable(key)));
-        if distance <= TYPO_DISTANCE || SECTIONS.iter().any(|section| name.starts_with(&(variable(section) + "_"))) {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                TunnelWords::UnknownVariable { name: name.clone(), nearest: near },
-            ));
+        if let Some(nearest) = misspelt(name) {
+            return Err(Error::new(ErrorKind::Usage, TunnelWords::UnknownVariable { name: name.clone(), nearest }));
         }
     }
     Ok(())
+}
+
+/// Returns the variable that `name`, which sets no key, is taken to mean; `None` for one that belongs to someone else.
+pub(super) fn misspelt(name: &str) -> Option<String> {
+    if !name.starts_with(PREFIX) || KEYS.iter().any(|key| variable(key) == name) {
+        return None;
+    }
+    let (near, distance) = closest(name, KEYS.iter().map(|key| variable(key)));
+    let below_section = SECTIONS.iter().any(|section| name.starts_with(&(variable(section) + "_")));
+    (distance <= TYPO_DISTANCE || below_section).then_some(near)
 }
 
 fn nearest(key: &str) -> &'static str {

@@ -12,6 +12,27 @@ catalogue! {
         Check => "Judge the ports of a project and change nothing", "只检查项目的端口，不做任何修改";
         Scan => "List listening sockets with their owners, and free ports", "列出监听中的端口及其占用者，并可列出空闲端口";
         Why => "Tell who has a port, who wants it, and the ways out", "说明谁占用端口、谁需要它，以及解决办法";
+        Doctor => "Look for everything that is wrong here, and say what mends it", "查找此处的所有问题，并说明如何解决";
+        DoctorOnly => "Make only this check; can be repeated", "只做这项检查；可重复";
+        DoctorSkip => "Leave out this check; can be repeated", "略过这项检查；可重复";
+        DoctorAccept => "A failure of this check does not change the exit code; can be repeated", "这项检查失败时不影响退出码；可重复";
+        DoctorStrict => "End with 3 also when something should be looked at", "有需留意的项目时也以退出码 3 结束";
+        DoctorFacts => "Print what was seen as JSON, and judge nothing", "以 JSON 打印所观察到的事实，不做判断";
+        DoctorFix => "Mend what can be mended, asking before each", "解决可自动解决的问题，逐项询问";
+        DoctorBundle => "Write an archive for a report of a fault, without secrets", "写出用于报告故障的归档，不含机密";
+        DoctorBundleFile => "The archive [default: portwright-doctor-TIME.tar here]", "归档文件 [默认：当前目录中的 portwright-doctor-时间.tar]";
+        DoctorServer => "Go a client's way to this tunnel server, step by step", "逐步检查客户端到该隧道服务端的连接";
+        DoctorFromFacts => "Judge facts that `--facts` printed, in the place of this machine", "判断由 `--facts` 打印的事实，而不是本机";
+        DoctorExamples => "  portwright doctor                                everything that is wrong, and what mends it
+  portwright doctor --only engine --only ports --json  two checks, for scripts
+  portwright doctor --fix                          mend what can be mended
+  portwright doctor --join CODE                    also the way to a tunnel server
+  portwright doctor bundle report.tar              everything for a report of a fault",
+            "  portwright doctor                                列出所有问题及解决办法
+  portwright doctor --only engine --only ports --json  只做两项检查，供脚本使用
+  portwright doctor --fix                          解决可自动解决的问题
+  portwright doctor --join CODE                    同时检查到隧道服务端的连接
+  portwright doctor bundle report.tar              报告故障所需的全部信息";
         Completions => "Print a script that completes the command line in a shell", "打印 shell 的命令行补全脚本";
         Man => "Print a page for man, or write all of them", "打印 man 手册页，或写出全部手册页";
         Undo => "Put back what the last run changed", "还原上一次运行所做的修改";

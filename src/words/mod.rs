@@ -12,6 +12,7 @@ pub mod dashboard;
 pub mod deploy;
 pub mod disk;
 pub mod docker;
+pub mod doctor;
 pub mod dotenv;
 pub mod help;
 pub mod host;
@@ -85,6 +86,8 @@ message! {
     Disk(disk::DiskWords),
     /// Words about the container engine.
     Docker(docker::DockerWords),
+    /// Words of the diagnosis.
+    Doctor(doctor::DoctorWords),
     /// Words about `.env` files and the variables in them.
     Dotenv(dotenv::DotenvWords),
     /// Words about the machine.

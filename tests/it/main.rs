@@ -15,6 +15,9 @@ mod disk;
 mod docker_engine;
 mod docker_fake;
 mod docs;
+#[cfg(test)]
+#[cfg(unix)]
+mod doctor;
 mod dotenv_corpus;
 mod host;
 mod instance;

@@ -7,6 +7,7 @@ mod client;
 mod database;
 mod pin;
 mod server;
+mod validity;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, connect
 pub(crate) use database::database_config;
 pub(crate) use pin::Pin;
 pub(crate) use server::{ServerTls, TlsFiles};
+pub use validity::certificate_validity;
 
 use super::files::{read_secret, read_text};
 use crate::error::{Error, ErrorKind, Result};
