@@ -4,6 +4,7 @@
 //! [`super::command`], which also fails a test for any argument without a text.
 
 mod bench;
+mod daemon;
 mod pool;
 mod tunnel;
 
@@ -18,6 +19,7 @@ use crate::model::{Port, PortRange};
 use crate::words::Lang;
 
 pub use bench::*;
+pub use daemon::*;
 pub use pool::*;
 pub use tunnel::*;
 
@@ -108,6 +110,13 @@ pub enum Verb {
         /// What of the pool.
         #[command(subcommand)]
         verb: PoolVerb,
+    },
+    /// The tunnel server and client as services of the system.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Service {
+        /// What of services.
+        #[command(subcommand)]
+        verb: ServiceVerb,
     },
     /// Mappings of a running tunnel server.
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -413,6 +422,7 @@ impl Verb {
             Self::Tunnel { verb: TunnelVerb::Status(_) } => "tunnel.status",
             Self::Tunnel { .. } => "tunnel",
             Self::Pool { .. } => "pool",
+            Self::Service { .. } => "service",
             Self::Mapping { verb } => match verb {
                 MappingVerb::Create(_) => "mapping.create",
                 MappingVerb::Remove(_) => "mapping.remove",

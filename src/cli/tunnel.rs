@@ -4,7 +4,7 @@ use super::args::{ServeArgs, SuperviseArgs, TunnelClientArgs, TunnelServerArgs};
 use super::{Ending, Environment, Talk, runtime, wishes};
 use crate::deploy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::StopSignals;
+use crate::host::{self, StopSignals};
 use crate::model::Secret;
 use crate::tunnel;
 use crate::tunnel::client::{ClientOptions, Progress};
@@ -76,6 +76,16 @@ pub(super) fn health(typed: &TunnelServerArgs, talk: &Talk, environment: &Enviro
     let address = tunnel::server::api_address(Some(&typed.config), typed.env_file.as_deref(), &variables)?;
     let health = tunnel::health_probe(address)?;
     talk.say(VerbWords::ServerHealth { address: address.to_string(), status: health.status });
+    Ok(Ending::Done)
+}
+
+/// Runs the supervisor below the service manager of Windows, until that asks it to stop.
+pub(super) fn host(typed: &SuperviseArgs) -> Result<Ending> {
+    let (state, spec) = (typed.state.clone(), typed.spec.clone());
+    host::run_below_manager(move |stop| {
+        // The manager is told by the exit code alone; what went wrong is in the log of the service.
+        runtime::block_on(deploy::supervise(&state, &spec, stop)).and_then(|done| done)
+    })?;
     Ok(Ending::Done)
 }
 

@@ -5,6 +5,7 @@
 //! Observe.
 
 mod bundled;
+pub mod daemon;
 mod instance;
 mod keeper;
 mod launch;

@@ -6,6 +6,7 @@
 mod attribute;
 mod child;
 mod identity;
+mod init;
 mod limits;
 mod link;
 mod probe;
@@ -38,6 +39,10 @@ pub use attribute::attribute;
 pub use child::stand_in;
 pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
+};
+pub use init::{
+    Folders, Job, Manager, Scope, Standing, Stopping, Word, disable, enable, forget, log_command, manager_answers,
+    run_below_manager, service_manager, standing, start, stop,
 };
 pub use limits::raise_open_files;
 pub use link::{let_link_wait, watch_link};

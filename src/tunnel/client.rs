@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::address::ServerAddress;
-use super::entry::{Entry, EntryWishes};
+use super::entry::{Entry, EntryWishes, read_code};
 use super::exposure::Exposures;
 use super::handshake::{Credentials, DIAL_DEADLINE, GREET_DEADLINE, Greeted, Transport, connect, greet, join};
+use super::join_code::JoinCode;
 use super::link::{Link, Parting};
 use super::machine::Machine;
 use super::proto::{GoAwayReason, Limits, Session, Side, StreamId};
@@ -102,6 +103,35 @@ impl ClientOptions {
         let Entry { server, token, link } = Entry::read(&wishes)?;
         Ok(ClientConfig { server, link, token: Some(token), name: self.name.clone(), exposures })
     }
+}
+
+/// What a join code says.
+#[derive(Debug, Clone)]
+pub struct Redeemed {
+    /// The server, `HOST:PORT`.
+    pub server: String,
+    /// The token.
+    pub token: Secret,
+    /// The fingerprint of the server's key; `None` for a server in plaintext.
+    pub pin: Option<String>,
+}
+
+/// Takes a join code apart, for whoever keeps its parts.
+///
+/// # Errors
+/// `Usage` for what is none or is damaged; `Refused` for one of a later version.
+pub fn redeem(code: &Secret) -> Result<Redeemed> {
+    let JoinCode { server, token, pin } = read_code(code)?;
+    let pin = pin.map(|pin| pin.to_string());
+    Ok(Redeemed { server: server.to_string(), token: Secret::new(token.expose()), pin })
+}
+
+/// Reads all files and judges all options as a start would, and does not start.
+///
+/// # Errors
+/// As [`main_entry`], before it connects.
+pub fn check(options: &ClientOptions) -> Result<()> {
+    options.resolve().map(|_| ())
 }
 
 fn token_from_stdin() -> Result<Secret> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -284,6 +284,19 @@ pub fn load(
 ) -> Result<ServerConfig> {
     let (yaml, environment) = sources(config_file, env_file, environment)?;
     ServerConfig::parse(&yaml, &environment, read_key).map_err(|error| at(error, config_file))
+}
+
+/// Reads the configuration of a server that shall run as a service, without this process's variables; returns with it
+/// the file that holds the API's key, where one does.
+pub fn load_for_service(config_file: &Path, env_file: Option<&Path>) -> Result<(ServerConfig, Option<PathBuf>)> {
+    let (yaml, environment) = sources(Some(config_file), env_file, &BTreeMap::new())?;
+    let mut key_file = None;
+    let read = |path: &Path| {
+        key_file = Some(path.to_path_buf());
+        read_key(path)
+    };
+    let config = ServerConfig::parse(&yaml, &environment, read).map_err(|error| at(error, Some(config_file)))?;
+    Ok((config, key_file))
 }
 
 /// Reads where the API listens, as [`load`] would; for `tunnel health`, which needs no key.
