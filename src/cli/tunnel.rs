@@ -4,7 +4,7 @@ use super::args::{ServeArgs, SuperviseArgs, TunnelClientArgs, TunnelServerArgs};
 use super::{Ending, Environment, Talk, runtime, wishes};
 use crate::deploy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{self, StopSignals};
+use crate::host::{self, Notifier, StopSignals};
 use crate::model::Secret;
 use crate::tunnel;
 use crate::tunnel::client::{ClientOptions, Progress};
@@ -42,7 +42,8 @@ pub(super) fn server(typed: &ServeArgs, talk: &Talk, environment: &Environment) 
 
 /// Stays connected until SIGTERM or SIGINT; a second signal does not wait for streams to finish.
 pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Environment) -> Result<Ending> {
-    let token = wishes::text_variables(environment).get(TOKEN_VARIABLE).map(Secret::new);
+    let variables = wishes::text_variables(environment);
+    let token = variables.get(TOKEN_VARIABLE).map(Secret::new);
     let options = ClientOptions {
         server: typed.server.clone(),
         join: typed.join.as_ref().map(Secret::new),
@@ -56,6 +57,7 @@ pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Enviro
         name: typed.name.clone(),
         exposes: typed.exposes.clone(),
         verbose: talk.verbose,
+        notifier: Notifier::from_variables(&variables),
     };
     if typed.legacy_v1 {
         talk.warn(VerbWords::LegacyV1);

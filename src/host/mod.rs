@@ -9,6 +9,7 @@ mod identity;
 mod init;
 mod limits;
 mod link;
+mod notify;
 mod probe;
 mod process;
 mod route;
@@ -46,6 +47,7 @@ pub use init::{
 };
 pub use limits::raise_open_files;
 pub use link::{let_link_wait, watch_link};
+pub use notify::Notifier;
 pub use probe::{bind_for_later, probe};
 pub use process::{ProcessMark, detach, kill, terminate};
 pub use route::{interface_address, outward_address};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing_subscriber::filter::LevelFilter;
@@ -29,7 +29,7 @@ use super::proto::GoAwayReason;
 use super::store::{Contents, Store};
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{StopSignals, raise_open_files};
+use crate::host::{Notifier, StopSignals, raise_open_files};
 use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 
@@ -126,6 +126,27 @@ impl Server {
     #[must_use]
     pub fn join_code(&self) -> Option<&Secret> {
         self.door.as_ref().and_then(|door| door.join_code.as_ref())
+    }
+
+    /// Tells the service manager again and again that the server is not stuck. The thread of the sessions is asked each
+    /// time, because it is the one that a fault could hold up.
+    fn beats(&self, notifier: Notifier) -> impl Future<Output = ()> + Send + 'static {
+        let queue = self.door.as_ref().map(|door| door.queue.clone());
+        async move {
+            let Some(beat) = notifier.beat() else { return };
+            loop {
+                if let Some(queue) = &queue {
+                    let (answer, answered) = oneshot::channel();
+                    queue.run(|_| answer.send(()).unwrap_or_default()).await;
+                    if answered.await.is_err() {
+                        // The thread has ended, as it does when the server stops.
+                        return;
+                    }
+                }
+                notifier.alive();
+                tokio::time::sleep(beat).await;
+            }
+        }
     }
 
     /// Serves until `shutdown` completes, then accepts nothing more, lets visitors finish, and resets the rest.
@@ -264,14 +285,19 @@ pub fn main_entry(from: Sources<'_>, wanted: Insistence, announce: impl FnOnce(&
     let failed =
         |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    let notifier = Notifier::from_variables(from.environment);
     runtime.block_on(async {
         let mut signals = StopSignals::listen().map_err(failed)?;
+        let stopping = notifier.clone();
         let shutdown = async move {
             signals.next().await;
+            stopping.stopping();
             Drain::new(DRAIN_GRACE, async move { signals.next().await })
         };
         let server = Server::start(config).await?;
         server.join_code().map(announce);
+        notifier.ready();
+        tokio::spawn(server.beats(notifier));
         Ok(server.finish(shutdown).await)
     })
 }
