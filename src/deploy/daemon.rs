@@ -242,6 +242,7 @@ pub fn install(ground: &Ground, installation: &Installation, insist: bool) -> Re
     let made: Result<()> = (|| {
         if ground.scope == Scope::User || !ground.manager.makes_folders() {
             disk::create_private_folder(&job.folder)?;
+            host::close_folder(ground.manager, &ground.private)?;
         }
         for edit in installation.private.iter().filter(|edit| !is_there(edit)) {
             put(edit, true)?;

@@ -13,7 +13,8 @@ mod windows;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::words::daemon::DaemonWords;
 
 /// Whose service it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +157,7 @@ impl Manager {
         match self {
             Self::Systemd => systemd::place(name, scope, folders),
             Self::Launchd => launchd::place(name, scope, folders),
-            Self::Windows => folders.config.join("portwright").join(format!("{name}.service.txt")),
+            Self::Windows => self.private_folder().join(format!("{name}.service.txt")),
         }
     }
 
@@ -221,7 +222,19 @@ pub fn manager_answers(manager: Manager, scope: Scope) -> Result<()> {
     match manager {
         Manager::Systemd => systemd::answers(scope),
         Manager::Launchd => launchd::answers(),
+        Manager::Windows if scope == Scope::User => Err(Error::new(ErrorKind::Refused, DaemonWords::NoUserServices)),
         Manager::Windows => Ok(()),
+    }
+}
+
+/// Lets only the service and administrators into a folder that was just made private, where its mode does not do that.
+///
+/// # Errors
+/// `Missing` when the system refuses.
+pub fn close_folder(manager: Manager, folder: &Path) -> Result<()> {
+    match manager {
+        Manager::Windows => windows::close_folder(folder),
+        Manager::Systemd | Manager::Launchd => Ok(()),
     }
 }
 

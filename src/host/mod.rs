@@ -42,8 +42,8 @@ pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
 pub use init::{
-    Folders, Job, Manager, Scope, Standing, Stopping, Word, disable, enable, forget, log_command, manager_answers,
-    run_below_manager, service_manager, standing, start, stop,
+    Folders, Job, Manager, Scope, Standing, Stopping, Word, close_folder, disable, enable, forget, log_command,
+    manager_answers, run_below_manager, service_manager, standing, start, stop,
 };
 pub use limits::raise_open_files;
 pub use link::{let_link_wait, watch_link};

@@ -11,6 +11,9 @@ catalogue! {
         NoUserSystemd => "systemd does not run for this user here (no session bus)", "此处没有当前用户的 systemd（没有会话总线）";
         HintNative => "`portwright quick-start --runtime native` keeps a server running without one; `--dry-run` prints the unit",
             "`portwright quick-start --runtime native` 无需 systemd 也能保持服务端运行；`--dry-run` 可打印单元文件";
+        NoUserServices => "Windows has services of the machine alone; leave `--user` out", "Windows 只有本机的服务；请去掉 `--user`";
+        StartedByHand => "this is what the service manager of Windows starts (error 1063); `portwright service start` asks it to",
+            "此命令由 Windows 服务管理器启动（错误 1063）；请用 `portwright service start` 启动服务";
         NoRights { why: String } => "this user may not change services of the machine: {why}", "当前用户无权修改本机的服务：{why}";
         HintUser => "run it with `sudo`, or add `--user` for a service of this user", "请用 `sudo` 运行，或加上 `--user` 使用当前用户的服务";
         ManagerRefused { command: String, why: String } => "`{command}` failed: {why}", "`{command}` 失败：{why}";

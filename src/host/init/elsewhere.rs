@@ -1,5 +1,7 @@
 //! The service manager of Windows where there is none: never asked, because [`super::service_manager`] names another.
 
+use std::path::Path;
+
 use super::{Job, Standing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::words::daemon::DaemonWords;
@@ -9,6 +11,10 @@ fn absent<T>() -> Result<T> {
 }
 
 pub(super) fn run_below_manager(_: super::Body) -> Result<()> {
+    absent()
+}
+
+pub(super) fn close_folder(_: &Path) -> Result<()> {
     absent()
 }
 
