@@ -26,6 +26,7 @@ pub use tunnel::*;
 /// A whole command line.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "portwright", version, disable_help_flag = true, disable_version_flag = true)]
+#[command(long_version = concat!(env!("CARGO_PKG_VERSION"), "\n", env!("PORTWRIGHT_BUILD")))]
 #[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
     /// The flags that every verb takes.

@@ -38,6 +38,9 @@ mod launches;
 mod mapping;
 mod monitoring;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod packages;
+#[cfg(test)]
 #[cfg(unix)]
 mod pool;
 mod quick_start;

@@ -223,13 +223,15 @@ pub(super) fn run_below_manager(body: Body) -> Result<()> {
     let (stop, stopped) = oneshot::channel::<()>();
     let (done, ended) = mpsc::channel::<()>();
     let ended = Mutex::new(ended);
-    let mut starting = Some((body, stopped, done));
+    // The dispatcher wants a callback that several threads may share.
+    let starting = Mutex::new(Some((body, stopped, done)));
     let mut stop = Some(stop);
     let outcome: Arc<Mutex<Result<()>>> = Arc::new(Mutex::new(Ok(())));
     let kept = Arc::clone(&outcome);
     let dispatched = windows_services::Service::new().can_stop().run(move |_, command| match command {
         windows_services::Command::Start => {
-            let Some((body, stopped, done)) = starting.take() else { return };
+            let taken = starting.lock().ok().and_then(|mut starting| starting.take());
+            let Some((body, stopped, done)) = taken else { return };
             let outcome = Arc::clone(&kept);
             thread::spawn(move || {
                 let result = body(Box::pin(async { drop(stopped.await) }));
