@@ -152,7 +152,12 @@ fn install(role: &InstallRole, talk: &Talk, environment: &Environment) -> Result
     }
     if daemon::install(&ground, &installation, typed.force)? {
         talk.say(DaemonWords::Installed { name: name.clone() });
-        talk.hint(DaemonWords::HintStart { command: command("start", &ground, installation.role, typed) });
+        let next = |verb| command(verb, &ground, installation.role, typed);
+        if daemon::services(&ground, Some(&name), &[])?.iter().any(|service| service.standing.running) {
+            talk.hint(DaemonWords::HintRestart { stop: next("stop"), start: next("start") });
+        } else {
+            talk.hint(DaemonWords::HintStart { command: next("start") });
+        }
         if ground.scope == Scope::User && ground.manager == Manager::Systemd {
             talk.hint(DaemonWords::HintLinger);
         }

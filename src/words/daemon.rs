@@ -42,6 +42,7 @@ catalogue! {
         Installed { name: String } => "installed: {name}; it starts with the system", "已安装：{name}；将随系统启动";
         AlreadyInstalled { name: String } => "{name} is installed just so; nothing was changed", "{name} 已按此安装；没有任何更改";
         HintStart { command: String } => "`{command}` starts it now", "`{command}` 立即启动";
+        HintRestart { stop: String, start: String } => "it runs as it was before; `{stop}`, then `{start}`, to use what is new", "它仍按原来的方式运行；先 `{stop}`，再 `{start}` 即可使用新的设置";
         HintLinger => "services of a user end when the user logs out, unless `loginctl enable-linger` keeps them", "用户的服务会在注销时结束，除非用 `loginctl enable-linger` 保留";
         HintToken => "clients need a token: `POST /api/tokens/create` of the server, or `portwright tunnel token create` on its database", "客户端需要令牌：使用服务端的 `POST /api/tokens/create`，或对其数据库运行 `portwright tunnel token create`";
         Started { name: String } => "started: {name}", "已启动：{name}";

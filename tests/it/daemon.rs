@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::scan::program_for_everyone;
 use crate::support::{Answer, Sandbox, free_block, have};
 
 /// A key that no rule against examples refuses.
@@ -26,7 +27,7 @@ state="${0%/*}/state"
 case "$*" in
     *is-system-running*) echo running ;;
     *--version*) echo "systemd 255 (255.4)" ;;
-    *" enable "*) echo enabled > "$state" ;;
+    *" enable "*) [ -e "$state" ] || echo enabled > "$state" ;;
     *" disable "*) rm -f "$state" ;;
     *" start "*) echo started > "$state" ;;
     *" stop "*) echo enabled > "$state" ;;
@@ -156,6 +157,9 @@ fn a_service_is_installed_once_started_stopped_and_removed_and_each_step_may_be_
     assert!(row["installed"] == true && row["enabled"] == true && row["pid"] == 812, "{status}");
     assert!(row["manager"] == "systemd" && row["state"] == "active (running)", "{status}");
     assert_eq!(row["log"], "journalctl --user -u portwright-server.service");
+    ground.sandbox.write("other.yaml", &format!("{CONFIG}tunnel: {{ listen_port: 9001 }}\n"));
+    let changed = ground.run(&["install", "server", "--config", "other.yaml", "--user", "--yes"]).expect_code(0);
+    assert!(changed.stderr.contains("service stop server --user`, then") && changed.stderr.contains("-ExecStart="));
     ground.run(&["stop", "--user"]).expect_code(0);
     assert_eq!(ground.run(&["status", "--user"]).code, 6);
     assert_eq!(ground.run(&["uninstall", "--user"]).code, 2, "nobody can be asked");
@@ -246,6 +250,33 @@ fn where_no_manager_runs_nothing_is_changed_and_the_way_out_is_named() {
     assert!(refused.stderr.contains("--run-as"), "{}", refused.stderr);
     let named: Vec<&str> = far.iter().copied().chain(["--run-as", "tunnel"]).collect();
     assert!(ground.run(&named).expect_code(0).stdout.contains("\nReadWritePaths=\"/srv/far\"\n"));
+}
+
+#[test]
+fn without_rights_nothing_is_changed_and_the_way_out_is_a_service_of_the_user() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = program_for_everyone(folder.path());
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin).expect("a folder");
+    for (name, text, mode) in [("bin/systemctl", SYSTEMCTL, 0o755), ("config.yaml", CONFIG, 0o644)] {
+        fs::write(folder.path().join(name), text).expect("a file");
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(&program)
+        .args(["service", "install", "server", "--name", "pw-it-no-rights", "--yes", "--lang", "en", "--config"])
+        .arg(folder.path().join("config.yaml"))
+        .envs([("PATH", path.as_str()), ("HOME", "/nonexistent")])
+        .output();
+    let changed = output.as_ref().is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("setpriv:"));
+    if !have("root and setpriv", changed) {
+        return;
+    }
+    let answer = Answer::from(output.expect("it ran")).expect_code(5);
+    assert!(answer.stderr.contains("add `--user`"), "{}", answer.stderr);
+    assert!(!Path::new("/etc/systemd/system/pw-it-no-rights.service").exists());
 }
 
 /// A program of ours under a manager that is this test; it is killed with the value.

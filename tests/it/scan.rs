@@ -10,7 +10,7 @@ use serde_json::Value;
 const NOBODY: &str = "65534";
 
 /// Copies the program to where every user may run it; the build folder may be closed to others.
-fn program_for_everyone(folder: &Path) -> PathBuf {
+pub(crate) fn program_for_everyone(folder: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
 
     let open = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755));

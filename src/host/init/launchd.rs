@@ -25,8 +25,10 @@ pub(super) fn render(job: &Job) -> String {
     let program = std::iter::once(job.program.display().to_string());
     let words = program.chain(job.arguments.iter().map(Word::plain));
     let command: Vec<String> = words.map(|word| format!("        <string>{}</string>\n", escaped(&word))).collect();
+    let user = |name: &String| format!("    <key>UserName</key>\n    <string>{}</string>\n", escaped(name));
     let fields = [
         ("{command}", command.concat()),
+        ("{user}", job.run_as.as_ref().map(user).unwrap_or_default()),
         ("{folder}", escaped(&job.folder.display().to_string())),
         ("{label}", escaped(&job.name)),
     ];
@@ -124,6 +126,8 @@ mod tests {
         assert!(flat.contains("<key>NumberOfFiles</key><integer>65536</integer>"));
         assert!(text.contains("<string>/a &amp; b</string>") && text.contains("<string>server</string>"));
         assert!(text.contains("<string>/etc/portwright/my config.yaml</string>") && !text.contains('{'));
+        let named: String = render(&Job { run_as: Some("tunnel".into()), ..job() }).split_whitespace().collect();
+        assert!(named.contains("<key>UserName</key><string>tunnel</string>") && !flat.contains("UserName"));
     }
 
     #[test]
