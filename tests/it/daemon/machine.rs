@@ -16,7 +16,8 @@ const BOOT_PATIENCE: Duration = Duration::from_mins(1);
 const RESTART_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What systemd itself needs: without privileges that a machine of CI may lack, such as `CAP_SYS_RESOURCE`.
-const CAPABILITIES: [&str; 6] = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYS_NICE", "DAC_READ_SEARCH", "SYS_BOOT"];
+const CAPABILITIES: [&str; 7] =
+    ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYS_NICE", "DAC_READ_SEARCH", "SYS_BOOT", "AUDIT_CONTROL"];
 
 /// Units that have no business in a container.
 const MASKED: [&str; 7] = [
@@ -46,12 +47,12 @@ impl Drop for Machine {
 
 impl Machine {
     /// Starts one; `None` where it cannot be had.
-    fn start() -> Option<Self> {
+    fn start(name: &str) -> Option<Self> {
         let systemd = Path::new("/lib/systemd/systemd").exists() && Path::new("/usr/bin/dbus-daemon").exists();
         if !have_docker() || !have("systemd and dbus", systemd) {
             return None;
         }
-        let machine = Self { name: format!("pw-it-systemd-{}", std::process::id()) };
+        let machine = Self { name: format!("pw-it-systemd-{name}-{}", std::process::id()) };
         machine.make_image();
         let folder = Path::new(PORTWRIGHT).parent().expect("a folder").display().to_string();
         let mut command = Command::new("docker");
@@ -99,7 +100,7 @@ impl Machine {
         for unit in MASKED {
             symlink("/dev/null", path("etc/systemd/system").join(unit)).expect("a link");
         }
-        let copied = ["passwd", "group", "nsswitch.conf", "ld.so.cache", "dbus-1", "pam.d", "alternatives"];
+        let copied = ["passwd", "group", "nsswitch.conf", "ld.so.cache", "dbus-1", "pam.d", "security", "alternatives"];
         for name in copied {
             let status = Command::new("cp").arg("-a").arg(Path::new("/etc").join(name)).arg(path("etc")).status();
             assert!(status.expect("cp runs").success(), "{name}");
@@ -138,7 +139,7 @@ impl Machine {
 
 #[test]
 fn a_real_systemd_runs_server_and_client_with_all_that_the_units_forbid() {
-    let Some(machine) = Machine::start() else { return };
+    let Some(machine) = Machine::start("system") else { return };
     let config = format!("mkdir -p /etc/portwright && cat > /etc/portwright/config.yaml <<'END'\n{CONFIG}END\n");
     machine.run(&config).expect_code(0);
     machine.run("chmod 600 /etc/portwright/config.yaml").expect_code(0);
@@ -184,4 +185,32 @@ fn a_real_systemd_runs_server_and_client_with_all_that_the_units_forbid() {
     let left = machine.run("ls /etc/systemd/system /etc/systemd/system/*.wants /etc/portwright").stdout;
     assert!(!left.contains("portwright-") && left.contains("config.yaml"), "{left}");
     assert!(machine.run("ls /var/lib/portwright-server/data").stdout.contains("mappings.db"), "data stays");
+}
+
+#[test]
+fn a_user_of_a_real_systemd_runs_a_server_of_their_own() {
+    let Some(machine) = Machine::start("user") else { return };
+    let user = "echo tester:x:1234:1234::/home/tester:/bin/sh >> /etc/passwd && echo tester:x:1234: >> /etc/group && \
+                echo 'tester:*:19000:0:99999:7:::' > /etc/shadow && mkdir -p /home/tester /run/user/1234 && \
+                chown 1234:1234 /home/tester /run/user/1234 && chmod 700 /run/user/1234 && \
+                systemctl start user@1234.service";
+    machine.run(user).expect_code(0);
+    let run = |line: &str| {
+        let variables = "HOME=/home/tester XDG_RUNTIME_DIR=/run/user/1234";
+        let switch = "setpriv --reuid 1234 --regid 1234 --clear-groups env";
+        machine.run(&format!("cd /home/tester && {switch} {variables} sh -c '{line}'"))
+    };
+    let ours = |line: &str| run(&format!("/opt/portwright/portwright {line}"));
+    machine.run(&format!("cat > /home/tester/config.yaml <<'END'\n{CONFIG}END\n")).expect_code(0);
+    ours("service install server --config config.yaml --user --yes").expect_code(0);
+    ours("service start --user").expect_code(0);
+    let status = ours("service status --user --json").expect_code(0).json();
+    let row = &status["services"][0];
+    assert!(row["scope"] == "user" && row["enabled"] == true && row["state"] == "active (running)", "{status}");
+    let seccomp = machine.run(&format!("grep -E '^(Seccomp|NoNewPrivs):' /proc/{}/status", row["pid"])).stdout;
+    let set: Vec<&str> = seccomp.split_whitespace().collect();
+    assert_eq!(set, ["NoNewPrivs:", "1", "Seccomp:", "2"], "what the unit forbids is forbidden");
+    ours("service uninstall --user --yes").expect_code(0);
+    assert_eq!(ours("service status --user").code, 3);
+    run("test -e .local/state/portwright/services/portwright-server/data/mappings.db").expect_code(0);
 }
