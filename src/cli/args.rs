@@ -4,6 +4,7 @@
 //! [`super::command`], which also fails a test for any argument without a text.
 
 mod bench;
+mod daemon;
 mod doctor;
 mod pool;
 mod tune;
@@ -20,6 +21,7 @@ use crate::model::{Port, PortRange};
 use crate::words::Lang;
 
 pub use bench::*;
+pub use daemon::*;
 pub use doctor::*;
 pub use pool::*;
 pub use tune::*;
@@ -28,6 +30,7 @@ pub use tunnel::*;
 /// A whole command line.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "portwright", version, disable_help_flag = true, disable_version_flag = true)]
+#[command(long_version = concat!(env!("CARGO_PKG_VERSION"), "\n", env!("PORTWRIGHT_BUILD")))]
 #[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
     /// The flags that every verb takes.
@@ -114,6 +117,13 @@ pub enum Verb {
         /// What of the pool.
         #[command(subcommand)]
         verb: PoolVerb,
+    },
+    /// The tunnel server and client as services of the system.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Service {
+        /// What of services.
+        #[command(subcommand)]
+        verb: ServiceVerb,
     },
     /// Mappings of a running tunnel server.
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -427,6 +437,7 @@ impl Verb {
             Self::Tunnel { .. } => "tunnel",
             Self::Pool { .. } => "pool",
             Self::Tune(_) => "tune",
+            Self::Service { .. } => "service",
             Self::Mapping { verb } => match verb {
                 MappingVerb::Create(_) => "mapping.create",
                 MappingVerb::Remove(_) => "mapping.remove",

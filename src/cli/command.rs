@@ -122,6 +122,15 @@ fn about(path: &str) -> Option<H> {
         "tune show" => H::TuneShow,
         "tune apply" => H::TuneApply,
         "tune revert" => H::TuneRevert,
+        "service" => H::ServiceVerbs,
+        "service install" => H::ServiceInstall,
+        "service install server" => H::ServiceInstallServer,
+        "service install client" => H::ServiceInstallClient,
+        "service uninstall" => H::ServiceUninstall,
+        "service start" => H::ServiceStart,
+        "service stop" => H::ServiceStop,
+        "service status" => H::ServiceStatus,
+        "service host" => H::ServiceHost,
         "bench" => H::Bench,
         "bench serve" => H::BenchServe,
         "supervise" => H::Supervise,
@@ -149,6 +158,7 @@ fn examples(path: &str) -> Option<H> {
         }
         "tunnel client" => H::TunnelClientExamples,
         "pool run" => H::PoolRunExamples,
+        path if path.starts_with("service") => H::ServiceExamples,
         path if path.starts_with("pool") => H::PoolExamples,
         path if path.starts_with("tune") && !path.starts_with("tunnel") => H::TuneExamples,
         "bench" => H::BenchExamples,
@@ -180,6 +190,9 @@ fn switch(path: &str, id: &str) -> Option<H> {
         (_, "verbose") => H::Verbose,
         (_, "help") => H::Help,
         (_, "version") => H::Version,
+        ("service install server" | "service install client", "dry_run") => H::ServiceDryRun,
+        (_, "user") => H::ServiceUser,
+        (_, "force") => H::ServiceForce,
         ("quick-start", "yes") => H::QuickStartYes,
         (_, "yes") => H::Yes,
         (_, "dry_run") => H::DryRun,
@@ -195,7 +208,7 @@ fn switch(path: &str, id: &str) -> Option<H> {
         ("logs", "follow") => H::FollowOutput,
         (_, "follow") => H::FollowLink,
         (_, "watch") => H::Watch,
-        ("tunnel server", "insecure") => H::ServeInsecure,
+        ("tunnel server" | "service install server", "insecure") => H::ServeInsecure,
         (_, "legacy_v1") => H::LegacyV1,
         (_, "no_first_token") => H::NoFirstToken,
         (_, "insecure") => H::Insecure,
@@ -229,8 +242,37 @@ fn valued_of_api(path: &str, id: &str) -> Option<(H, H)> {
     })
 }
 
+/// The words of an argument that one family of verbs has: services, settings, the doctor, the load test.
+fn valued_of_one(path: &str, id: &str) -> Option<(H, H)> {
+    Some(match (path, id) {
+        (path, "env_file") if path.starts_with("service ") => (H::ConfigEnvFile, H::FileValue),
+        (path, "name") if path.starts_with("service ") => (H::ServiceName, H::NameValue),
+        (_, "role") => (H::ServiceRole, H::RoleValue),
+        (_, "run_as") => (H::ServiceRunAs, H::UserValue),
+        ("service install client", "join") => (H::ServiceJoin, H::CodeValue),
+        ("doctor", "only") => (H::DoctorOnly, H::IdValue),
+        ("doctor", "skip") => (H::DoctorSkip, H::IdValue),
+        ("doctor", "accept") => (H::DoctorAccept, H::IdValue),
+        (_, "bundle") => (H::DoctorBundleFile, H::FileValue),
+        ("doctor", "server") => (H::DoctorServer, H::ServerValue),
+        ("doctor", "from_facts") => (H::DoctorFromFacts, H::FileValue),
+        (_, "profile") => (H::TuneProfile, H::ProfileValue),
+        (_, "service_ports") => (H::TunePort, H::RangeValue),
+        (_, "target") => (H::BenchTarget, H::HostPortValue),
+        (_, "tests") => (H::BenchTests, H::TestValue),
+        (_, "connections") => (H::BenchConnections, H::CountValue),
+        (_, "size") => (H::BenchSize, H::BytesValue),
+        (_, "duration") => (H::BenchDuration, H::SecondsValue),
+        (_, "rounds") => (H::BenchRounds, H::CountValue),
+        (_, "report") => (H::BenchReport, H::FileValue),
+        (_, "direct") => (H::BenchDirect, H::HostPortValue),
+        (_, "listen") => (H::BenchListen, H::AddressValue),
+        _ => return None,
+    })
+}
+
 fn valued(path: &str, id: &str) -> Option<(H, H)> {
-    if let Some(words) = valued_of_api(path, id) {
+    if let Some(words) = valued_of_api(path, id).or_else(|| valued_of_one(path, id)) {
         return Some(words);
     }
     Some(match (path, id) {
@@ -238,12 +280,6 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "directory") => (H::Directory, H::DirValue),
         (_, "color") => (H::Color, H::WhenValue),
         (_, "lang") => (H::Lang, H::LangValue),
-        ("doctor", "only") => (H::DoctorOnly, H::IdValue),
-        ("doctor", "skip") => (H::DoctorSkip, H::IdValue),
-        ("doctor", "accept") => (H::DoctorAccept, H::IdValue),
-        (_, "bundle") => (H::DoctorBundleFile, H::FileValue),
-        ("doctor", "server") => (H::DoctorServer, H::ServerValue),
-        ("doctor", "from_facts") => (H::DoctorFromFacts, H::FileValue),
         ("why", "port") => (H::WhyPort, H::PortValue),
         (_, "shell") => (H::Shell, H::ShellValue),
         (_, "verbs") => (H::ManVerb, H::VerbValue),
@@ -253,8 +289,6 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "files") => (H::Files, H::FileValue),
         (path, "env_file") if path.starts_with("tunnel ") => (H::ConfigEnvFile, H::FileValue),
         (_, "env_file") => (H::EnvFile, H::FileValue),
-        (_, "profile") => (H::TuneProfile, H::ProfileValue),
-        (_, "service_ports") => (H::TunePort, H::RangeValue),
         (_, "profiles") => (H::Profiles, H::NameValue),
         (_, "instance") => (H::Instance, H::NameValue),
         (_, "on_conflict") => (H::OnConflict, H::ChoiceValue),
@@ -275,15 +309,6 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "interval") => (H::Interval, H::SecondsValue),
         (_, "service") => (H::Service, H::ServiceValue),
         (_, "tail") => (H::Tail, H::CountValue),
-        (_, "target") => (H::BenchTarget, H::HostPortValue),
-        (_, "tests") => (H::BenchTests, H::TestValue),
-        (_, "connections") => (H::BenchConnections, H::CountValue),
-        (_, "size") => (H::BenchSize, H::BytesValue),
-        (_, "duration") => (H::BenchDuration, H::SecondsValue),
-        (_, "rounds") => (H::BenchRounds, H::CountValue),
-        (_, "report") => (H::BenchReport, H::FileValue),
-        (_, "direct") => (H::BenchDirect, H::HostPortValue),
-        (_, "listen") => (H::BenchListen, H::AddressValue),
         (path, "config") if path.starts_with("tunnel token ") => (H::TokenConfig, H::FileValue),
         (_, "config") => (H::Config, H::FileValue),
         (_, "server") => (H::Server, H::ServerValue),
@@ -293,7 +318,7 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "ca") => (H::Ca, H::FileValue),
         (_, "cert") => (H::Cert, H::FileValue),
         (_, "key") => (H::CertKey, H::FileValue),
-        ("tunnel client", "name") => (H::ClientName, H::NameValue),
+        ("tunnel client", "name") | (_, "client_name") => (H::ClientName, H::NameValue),
         (_, "exposes") => (H::Expose, H::TargetValue),
         (_, "state") => (H::State, H::DirValue),
         (_, "spec") => (H::Spec, H::FileValue),

@@ -26,7 +26,20 @@ impl Mask<'_> {
     pub(super) fn lines(self, file: &Path, lines: &[&str]) -> Vec<String> {
         let is_yaml =
             file.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("yaml") || ext.eq_ignore_ascii_case("yml"));
-        if is_yaml { self.yaml(lines) } else { self.dotenv(lines) }
+        let is_unit = file.extension().is_some_and(|ext| ext == "service" || ext == "plist");
+        match (is_yaml, is_unit) {
+            (true, _) => self.yaml(lines),
+            (_, true) => lines.iter().map(|line| self.unit(line)).collect(),
+            _ => self.dotenv(lines),
+        }
+    }
+
+    /// In a unit of a service manager the variables may hold secrets; those that name a file are none.
+    fn unit(self, line: &str) -> String {
+        match line.split_once("Environment=") {
+            Some((head, value)) if !value.contains("_FILE=") => format!("{head}Environment={}", self.sign),
+            _ => self.urls(line),
+        }
     }
 
     /// In a `.env` file every value is a secret.
@@ -266,6 +279,15 @@ mod tests {
             "# the ports\nPORT=8000\nexport KEY=***\nEMPTY=\n***\n#OLD=***\nCERT=***\n***\n***\nNEXT:***\n***"
         );
         assert_eq!(masked("prod.vars", "URL=http://u:s3cret@h:80/", &["URL"]), "URL=http://***@h:80/");
+    }
+
+    #[test]
+    fn a_unit_is_shown_but_for_its_variables() {
+        let text = "[Service]\nUser=x\nEnvironment=\"KEY=s3cret\"\nEnvironment=\"A_FILE=/etc/a\"\nX=http://u:s3cret@h/";
+        assert_eq!(
+            masked("x.service", text, &[]),
+            "[Service]\nUser=x\nEnvironment=***\nEnvironment=\"A_FILE=/etc/a\"\nX=http://***@h/"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod bench_report;
 mod bench_table;
 mod check;
 pub mod command;
+mod daemon;
 pub mod diff;
 mod doctor;
 mod doctor_bundle;
@@ -120,6 +121,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Completions(typed) => pages::completions(typed, talk),
         Verb::Man(typed) => pages::man(typed, talk),
         Verb::Pool { verb } => pool::run(arguments, verb, talk, environment),
+        Verb::Service { verb } => daemon::run(verb, talk, environment),
         Verb::Bench(typed) => bench::run(typed, talk),
         Verb::Supervise(typed) => tunnel::supervise(typed),
     }

@@ -14,6 +14,7 @@ use super::{Ending, Environment, Talk, runtime, wishes};
 use crate::deploy::{self, LoadedProject, LogWishes, ProjectOrder, ServiceState};
 use crate::disk::Dirs;
 use crate::error::{Error, ErrorKind, Result};
+use crate::words::Message;
 use crate::words::verbs::VerbWords;
 
 /// How many of the last lines `logs` prints when nothing else is said: a screen or two.
@@ -141,7 +142,7 @@ pub(super) fn down(arguments: &Arguments, typed: &DownArgs, talk: &Talk, environ
         }
     }
     let state = loaded.open_state(dirs)?;
-    let mut note = |note: crate::words::Message| talk.note(note);
+    let mut note = |note: Message| talk.note(note);
     let lock = deploy::take_lock(&state, "down", &mut note)?;
     let stopped = runtime::block_on(deploy::down(order, loaded, &state, &lock, &mut note))??;
     if talk.json {
@@ -155,8 +156,13 @@ pub(super) fn down(arguments: &Arguments, typed: &DownArgs, talk: &Talk, environ
 
 /// Asks a question that `--yes` answers beforehand.
 pub(super) fn agree(talk: &Talk, interrupt: &Interrupt, question: VerbWords) -> Result<bool> {
+    agree_to(talk, interrupt, &question.into())
+}
+
+/// Asks a question of another verb's words, as [`agree`] does.
+pub(super) fn agree_to(talk: &Talk, interrupt: &Interrupt, question: &Message) -> Result<bool> {
     if !talk.can_ask() {
         return Err(Error::new(ErrorKind::Usage, VerbWords::NeedsConsent).hint(VerbWords::HintYes));
     }
-    Person::new(talk, interrupt).confirm(&question.into(), true)
+    Person::new(talk, interrupt).confirm(question, true)
 }

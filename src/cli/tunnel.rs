@@ -4,7 +4,7 @@ use super::args::{ServeArgs, SuperviseArgs, TunnelClientArgs, TunnelServerArgs};
 use super::{Ending, Environment, Talk, runtime, wishes};
 use crate::deploy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::StopSignals;
+use crate::host::{self, Notifier, StopSignals};
 use crate::model::Secret;
 use crate::tunnel;
 use crate::tunnel::client::{ClientOptions, Progress};
@@ -42,7 +42,8 @@ pub(super) fn server(typed: &ServeArgs, talk: &Talk, environment: &Environment) 
 
 /// Stays connected until SIGTERM or SIGINT; a second signal does not wait for streams to finish.
 pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Environment) -> Result<Ending> {
-    let token = wishes::text_variables(environment).get(TOKEN_VARIABLE).map(Secret::new);
+    let variables = wishes::text_variables(environment);
+    let token = variables.get(TOKEN_VARIABLE).map(Secret::new);
     let options = ClientOptions {
         server: typed.server.clone(),
         join: typed.join.as_ref().map(Secret::new),
@@ -56,6 +57,7 @@ pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Enviro
         name: typed.name.clone(),
         exposes: typed.exposes.clone(),
         verbose: talk.verbose,
+        notifier: Notifier::from_variables(&variables),
     };
     if typed.legacy_v1 {
         talk.warn(VerbWords::LegacyV1);
@@ -76,6 +78,16 @@ pub(super) fn health(typed: &TunnelServerArgs, talk: &Talk, environment: &Enviro
     let address = tunnel::server::api_address(Some(&typed.config), typed.env_file.as_deref(), &variables)?;
     let health = tunnel::health_probe(address)?;
     talk.say(VerbWords::ServerHealth { address: address.to_string(), status: health.status });
+    Ok(Ending::Done)
+}
+
+/// Runs the supervisor below the service manager of Windows, until that asks it to stop.
+pub(super) fn host(typed: &SuperviseArgs) -> Result<Ending> {
+    let (state, spec) = (typed.state.clone(), typed.spec.clone());
+    host::run_below_manager(move |stop| {
+        // The manager is told by the exit code alone; what went wrong is in the log of the service.
+        runtime::block_on(deploy::supervise(&state, &spec, stop)).and_then(|done| done)
+    })?;
     Ok(Ending::Done)
 }
 

@@ -218,6 +218,19 @@ pub(super) fn instance_name(text: &str) -> Read<String> {
     if fits { Ok(text.to_owned()) } else { refuse(CliWords::WantsInstanceName { most: INSTANCE_NAME_MAX }) }
 }
 
+/// A service's name becomes the name of a unit and of files, and stands in a comment of XML.
+pub(super) fn service_name(text: &str) -> Read<String> {
+    let name = instance_name(text)?;
+    if name.contains("--") { refuse(CliWords::WantsInstanceName { most: INSTANCE_NAME_MAX }) } else { Ok(name) }
+}
+
+/// A user's name as `useradd` takes it, or a number.
+pub(super) fn user_name(text: &str) -> Read<String> {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fits = !text.is_empty() && text.len() <= INSTANCE_NAME_MAX && !text.starts_with(['-', '.']);
+    if fits && text.bytes().all(letter) { Ok(text.to_owned()) } else { refuse(CliWords::WantsUserName) }
+}
+
 pub(super) fn report_target(text: &str) -> Read<ReportTarget> {
     match text.split_once('=') {
         Some((kind, file)) if !file.is_empty() => match ReportFormat::from_str(kind, false) {

@@ -5,6 +5,7 @@
 //! Observe.
 
 mod bundled;
+pub mod daemon;
 mod doctor;
 mod instance;
 mod keeper;

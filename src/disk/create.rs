@@ -27,6 +27,20 @@ pub fn create_once(path: &Path, bytes: &[u8], private: bool) -> Result<bool> {
     Ok(true)
 }
 
+/// Puts a file with these bytes at `path`, in the place of one that may be there: a reader sees the old one or the new
+/// one, also after a crash. Fails before anything has changed.
+pub fn put_whole(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
+    let staged = path.with_added_extension(format!("{}.new", std::process::id()));
+    let _ = std::fs::remove_file(&staged);
+    let put = replace::stage_newcomer(&staged, bytes, private).and_then(|()| std::fs::rename(&staged, path));
+    put.map_err(|error| {
+        let _ = std::fs::remove_file(&staged);
+        failure(&error, path)
+    })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    os::sync_folder(folder).map_err(|error| failure(&error, folder))
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -42,6 +56,12 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+        put_whole(&path, b"third", true).unwrap();
+        assert_eq!(
+            (std::fs::read(&path).unwrap(), std::fs::read_dir(root.path()).unwrap().count()),
+            (b"third".to_vec(), 1)
+        );
+        assert!(put_whole(&root.path().join("no/such/folder"), b"", false).is_err());
         assert!(create_once(&root.path().join("no/such/folder"), b"", false).is_err());
     }
 }

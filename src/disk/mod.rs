@@ -30,7 +30,7 @@ mod transaction;
 mod undo;
 
 pub use apply::{ApplyOptions, Change};
-pub use create::create_once;
+pub use create::{create_once, put_whole};
 pub use digest::{Digest, hex};
 pub use dirs::{Dirs, create_private_folder, make_private};
 pub use journal::{Note, Run, RunFile, UndoId};

@@ -7,10 +7,12 @@ mod attribute;
 mod child;
 mod health;
 mod identity;
+mod init;
 mod limits;
 mod link;
 #[cfg(not(target_os = "macos"))]
 mod netstat;
+mod notify;
 mod probe;
 mod process;
 mod route;
@@ -44,8 +46,13 @@ pub use health::{firewall_health, machine_health, network_health, services_healt
 pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
+pub use init::{
+    Folders, Job, Manager, Scope, Standing, Stopping, Word, close_folder, disable, enable, forget, log_command,
+    manager_answers, run_below_manager, service_manager, standing, start, stop,
+};
 pub use limits::raise_open_files;
 pub use link::{let_link_wait, watch_link};
+pub use notify::Notifier;
 pub use probe::{bind_for_later, probe};
 pub use process::{ProcessMark, detach, kill, terminate};
 pub use route::{interface_address, outward_address};

@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::address::ServerAddress;
-use super::entry::{Entry, EntryWishes};
+use super::entry::{Entry, EntryWishes, read_code};
 use super::exposure::Exposures;
 use super::handshake::{Credentials, DIAL_DEADLINE, GREET_DEADLINE, Greeted, Transport, connect, greet, join};
+use super::join_code::JoinCode;
 use super::link::{Link, Parting};
 use super::machine::Machine;
 use super::proto::{GoAwayReason, Limits, Session, Side, StreamId};
@@ -26,7 +27,7 @@ use super::tls::ClientLink;
 use super::token::Token;
 use super::wire::Wire;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{StopSignals, let_link_wait, raise_open_files};
+use crate::host::{Notifier, StopSignals, let_link_wait, raise_open_files};
 use crate::model::Secret;
 use crate::words::trust::TrustWords;
 use crate::words::tunnel::TunnelWords;
@@ -74,6 +75,8 @@ pub struct ClientOptions {
     pub exposes: Vec<String>,
     /// How much is logged: 0 warnings, 1 more, 2 everything.
     pub verbose: u8,
+    /// The service manager, where one started the client.
+    pub notifier: Notifier,
 }
 
 impl ClientOptions {
@@ -104,6 +107,35 @@ impl ClientOptions {
     }
 }
 
+/// What a join code says.
+#[derive(Debug, Clone)]
+pub struct Redeemed {
+    /// The server, `HOST:PORT`.
+    pub server: String,
+    /// The token.
+    pub token: Secret,
+    /// The fingerprint of the server's key; `None` for a server in plaintext.
+    pub pin: Option<String>,
+}
+
+/// Takes a join code apart, for whoever keeps its parts.
+///
+/// # Errors
+/// `Usage` for what is none or is damaged; `Refused` for one of a later version.
+pub fn redeem(code: &Secret) -> Result<Redeemed> {
+    let JoinCode { server, token, pin } = read_code(code)?;
+    let pin = pin.map(|pin| pin.to_string());
+    Ok(Redeemed { server: server.to_string(), token: Secret::new(token.expose()), pin })
+}
+
+/// Reads all files and judges all options as a start would, and does not start.
+///
+/// # Errors
+/// As [`main_entry`], before it connects.
+pub fn check(options: &ClientOptions) -> Result<()> {
+    options.resolve().map(|_| ())
+}
+
 fn token_from_stdin() -> Result<Secret> {
     let mut text = String::new();
     match io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text) {
@@ -120,7 +152,7 @@ fn token_from_stdin() -> Result<Secret> {
 /// # Errors
 /// [`ErrorKind::Usage`] for options that cannot be understood; [`ErrorKind::Missing`] and [`ErrorKind::Refused`] for
 /// files, certificates and tokens that cannot be used, and for what the server refuses for good at the first attempt.
-pub fn main_entry(options: &ClientOptions, progress: impl FnMut(Progress)) -> Result<()> {
+pub fn main_entry(options: &ClientOptions, mut progress: impl FnMut(Progress)) -> Result<()> {
     start_logging(match options.verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
@@ -129,12 +161,33 @@ pub fn main_entry(options: &ClientOptions, progress: impl FnMut(Progress)) -> Re
     let config = options.resolve()?;
     // Each target takes one; a system that gives no more serves fewer.
     raise_open_files();
+    let notifier = &options.notifier;
+    let told = |news: Progress| {
+        notifier.status(&news.english());
+        progress(news);
+    };
     block_on(async {
         let failed =
             |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
         let mut signals = StopSignals::listen().map_err(failed)?;
-        run(config, progress, async || signals.next().await).await
+        // A server that is away is no fault of the client, which waits for it: it is ready before it is connected.
+        notifier.ready();
+        tokio::task::spawn_local(beats(notifier.clone()));
+        let stop = async || {
+            signals.next().await;
+            notifier.stopping();
+        };
+        run(config, told, stop).await
     })?
+}
+
+/// Tells the service manager again and again that the client's one thread is not stuck.
+async fn beats(notifier: Notifier) {
+    let Some(beat) = notifier.beat() else { return };
+    loop {
+        notifier.alive();
+        sleep(beat).await;
+    }
 }
 
 fn start_logging(level: LevelFilter) {
@@ -177,6 +230,17 @@ pub enum Progress {
         /// For how long.
         wait: Duration,
     },
+}
+
+impl Progress {
+    /// Returns it as a line for those who ask the service manager.
+    fn english(&self) -> String {
+        match self {
+            Self::Connected { server, name } => format!("connected to {server} as {name}"),
+            Self::ConnectedV1 { server } => format!("connected to {server} (version 1)"),
+            Self::Waiting { error, .. } => format!("not connected: {error}"),
+        }
+    }
 }
 
 /// Runs a client until `stop` completes; a second completion ends the draining at once.

@@ -80,7 +80,7 @@ fn read_server(server: Option<&str>) -> Result<ServerAddress> {
     server.parse().map_err(|_| Error::new(ErrorKind::Usage, TrustWords::BadServer))
 }
 
-fn read_code(code: &Secret) -> Result<JoinCode> {
+pub(super) fn read_code(code: &Secret) -> Result<JoinCode> {
     code.expose().parse().map_err(|fault| match fault {
         JoinCodeFault::Foreign => Error::new(ErrorKind::Usage, TrustWords::JoinCodeForeign),
         JoinCodeFault::Damaged => {

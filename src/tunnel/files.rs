@@ -35,6 +35,13 @@ fn unreadable(path: &Path, words: impl Into<Message>, error: &io::Error) -> Erro
     Error::new(ErrorKind::Missing, words).context(place)
 }
 
+/// Tells whether systemd made the file for this service: it lies in a folder that nobody else can enter, and its mode
+/// shows an access list as rights of a group.
+fn is_credential(path: &Path) -> bool {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    folder.is_some_and(|folder| path.parent() == Some(folder.as_path()))
+}
+
 /// Reads the file and tells whether it is for its owner alone; one that is not stays unread where it is a secret.
 fn read(path: &Path, secret: bool) -> io::Result<(String, bool)> {
     // A pipe or a device would keep the start waiting.
@@ -42,7 +49,7 @@ fn read(path: &Path, secret: bool) -> io::Result<(String, bool)> {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     let file = File::open(path)?;
-    let private = !open_to_others(&file.metadata()?);
+    let private = !open_to_others(&file.metadata()?) || is_credential(path);
     let mut text = String::new();
     if private || !secret {
         file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 use tracing_subscriber::filter::LevelFilter;
@@ -30,7 +30,7 @@ use super::store::{Contents, Store};
 use super::tokens::TokenFile;
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{StopSignals, raise_open_files};
+use crate::host::{Notifier, StopSignals, raise_open_files};
 use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 
@@ -134,6 +134,27 @@ impl Server {
     #[must_use]
     pub fn join_code(&self) -> Option<&Secret> {
         self.door.as_ref().and_then(|door| door.join_code.as_ref())
+    }
+
+    /// Tells the service manager again and again that the server is not stuck. The thread of the sessions is asked each
+    /// time, because it is the one that a fault could hold up.
+    fn beats(&self, notifier: Notifier) -> impl Future<Output = ()> + Send + 'static {
+        let queue = self.door.as_ref().map(|door| door.queue.clone());
+        async move {
+            let Some(beat) = notifier.beat() else { return };
+            loop {
+                if let Some(queue) = &queue {
+                    let (answer, answered) = oneshot::channel();
+                    queue.run(|_| answer.send(()).unwrap_or_default()).await;
+                    if answered.await.is_err() {
+                        // The thread has ended, as it does when the server stops.
+                        return;
+                    }
+                }
+                notifier.alive();
+                tokio::time::sleep(beat).await;
+            }
+        }
     }
 
     /// Serves until `shutdown` completes, then accepts nothing more, lets visitors finish, and resets the rest.
@@ -277,14 +298,19 @@ pub fn main_entry(from: Sources<'_>, wanted: Insistence, announce: impl FnOnce(&
     start_logging(config.log);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| no_runtime(&error))?;
+    let notifier = Notifier::from_variables(from.environment);
     runtime.block_on(async {
         let mut signals = StopSignals::listen().map_err(|error| no_runtime(&error))?;
+        let stopping = notifier.clone();
         let shutdown = async move {
             signals.next().await;
+            stopping.stopping();
             Drain::new(DRAIN_GRACE, async move { signals.next().await })
         };
         let server = Server::start(config).await?;
         server.join_code().map(announce);
+        notifier.ready();
+        tokio::spawn(server.beats(notifier));
         Ok(server.finish(shutdown).await)
     })
 }
@@ -297,6 +323,19 @@ pub fn load(
 ) -> Result<ServerConfig> {
     let (yaml, environment) = sources(config_file, env_file, environment)?;
     ServerConfig::parse(&yaml, &environment, read_key).map_err(|error| at(error, config_file))
+}
+
+/// Reads the configuration of a server that shall run as a service, without this process's variables; returns with it
+/// the file that holds the API's key, where one does.
+pub fn load_for_service(config_file: &Path, env_file: Option<&Path>) -> Result<(ServerConfig, Option<PathBuf>)> {
+    let (yaml, environment) = sources(Some(config_file), env_file, &BTreeMap::new())?;
+    let mut key_file = None;
+    let read = |path: &Path| {
+        key_file = Some(path.to_path_buf());
+        read_key(path)
+    };
+    let config = ServerConfig::parse(&yaml, &environment, read).map_err(|error| at(error, Some(config_file)))?;
+    Ok((config, key_file))
 }
 
 /// Reads where the API listens, as [`load`] would; for `tunnel health`, which needs no key.

@@ -53,6 +53,7 @@ usage: {usage}", "{hint}
         WantsBenchSeconds => "it is a number of seconds from 0.1 to 3600", "应为 0.1 到 3600 之间的秒数";
         WantsBenchTest { names: String } => "a test is all or one of {names}", "测试应为 all，或下列之一：{names}";
         WantsLines => "it is a whole number", "应为整数";
+        WantsUserName => "a user's name: letters, digits, `-`, `_` and `.`", "用户名：字母、数字、`-`、`_` 和 `.`";
         WantsInstanceName { most: usize } =>
             "a name has at most {most} characters: small letters, digits, - and _, beginning with a letter or digit",
             "名称最多 {most} 个字符，只能包含小写字母、数字、- 和 _，并以字母或数字开头";

@@ -75,6 +75,30 @@ catalogue! {
         TuneShow => "Show each setting, what is known of it, and what this host needs", "查看每项设置、其已知信息以及本机的需要";
         TuneApply => "Change what this host needs, with a record of what was there", "修改本机需要的设置，并记录原有的值";
         TuneRevert => "Put back every value that was changed", "还原所有修改过的值";
+        ServiceVerbs => "Run the tunnel server or client as a service of the system", "把隧道服务端或客户端作为系统服务运行";
+        ServiceInstall => "Write a unit for the service manager, and let it start with the system", "为服务管理器写入单元文件，并随系统启动";
+        ServiceInstallServer => "Install the tunnel server as a service", "把隧道服务端安装为服务";
+        ServiceInstallClient => "Install the tunnel client as a service", "把隧道客户端安装为服务";
+        ServiceUninstall => "Stop a service and remove what its installation wrote", "停止服务并删除安装时写入的文件";
+        ServiceStart => "Start an installed service", "启动已安装的服务";
+        ServiceStop => "Stop a service until the system starts again", "停止服务，直到系统下次启动";
+        ServiceStatus => "Tell how the services are: exit code 0 running, 6 not running, 3 not installed", "查看服务状态：退出码 0 运行中，6 未运行，3 未安装";
+        ServiceHost => "Run below the service manager of Windows (internal)", "在 Windows 服务管理器下运行（内部使用）";
+        ServiceExamples => "  sudo portwright service install server --config /etc/portwright/config.yaml
+  portwright service install client --join pwj_… --user
+  portwright service status",
+            "  sudo portwright service install server --config /etc/portwright/config.yaml
+  portwright service install client --join pwj_… --user
+  portwright service status";
+        RoleValue => "server|client", "server|client";
+        UserValue => "USER", "用户";
+        ServiceDryRun => "Print the unit and change nothing", "只打印单元文件，不做任何修改";
+        ServiceUser => "A service of this user, not of the machine", "当前用户的服务，而不是本机的服务";
+        ServiceForce => "Also touch a unit that was edited by hand or that Portwright did not write", "即使单元文件被手工修改过或不是 Portwright 写入的，也予以替换或删除";
+        ServiceName => "The name of the service [default: portwright-server or portwright-client]", "服务名称 [默认：portwright-server 或 portwright-client]";
+        ServiceRole => "Which one: server or client [default: both]", "server 或 client [默认：两者]";
+        ServiceRunAs => "The user that it runs as [default: one that exists only while it runs]", "运行服务的用户 [默认：仅在运行期间存在的用户]";
+        ServiceJoin => "A join code: its token goes into a file that only the service reads", "加入码；其中的令牌会写入只有该服务能读取的文件";
         Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
 
         QuickStartTune => "Also change the network settings of the system that this host needs (`portwright tune`)",

@@ -8,6 +8,7 @@ mod macros;
 
 pub mod bench;
 pub mod cli;
+pub mod daemon;
 pub mod dashboard;
 pub mod deploy;
 pub mod disk;
@@ -80,6 +81,8 @@ message! {
     Bench(bench::BenchWords),
     /// Words of the command line.
     Cli(cli::CliWords),
+    /// Words of services of the system.
+    Daemon(daemon::DaemonWords),
     /// Words of the stages of a deployment.
     Deploy(deploy::DeployWords),
     /// Words about files, locks and the journal.

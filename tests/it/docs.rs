@@ -1,4 +1,4 @@
-//! Every command that README.md and docs/quick-start.md show is run, in their order, where no container engine answers.
+//! Every command that README.md, docs/quick-start.md and docs/service.md show is run, in their order, where no container engine answers.
 //!
 //! A block ```` ```console ```` holds commands (`$ …`, with `# exit code N` behind those that do not end with 0) and
 //! lines of their output, in which `…` stands for anything. A block with `file=NAME` is written to that file first.
@@ -177,4 +177,10 @@ fn every_command_of_the_readme_does_what_it_shows() {
 #[test]
 fn every_command_of_the_quick_start_guide_does_what_it_shows() {
     follow(include_str!("../../docs/quick-start.md"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn every_command_of_the_guide_to_services_does_what_it_shows() {
+    follow(include_str!("../../docs/service.md"));
 }

@@ -10,6 +10,9 @@ mod compose_corpus;
 mod contract;
 #[cfg(unix)]
 mod crash;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod daemon;
 #[cfg(unix)]
 mod disk;
 mod docker_engine;
@@ -37,6 +40,9 @@ mod launches;
 #[cfg(unix)]
 mod mapping;
 mod monitoring;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod packages;
 #[cfg(test)]
 #[cfg(unix)]
 mod pool;
