@@ -258,7 +258,8 @@ async fn end(child: &mut Child, mark: Option<&ProcessMark>) {
         // A server that is gone already needs no signal.
         let _ = host::terminate(mark);
     }
-    if tokio::time::timeout(STOP_PATIENCE, child.wait()).await.is_err() {
+    let patience = if host::hears_termination() { STOP_PATIENCE } else { Duration::ZERO };
+    if tokio::time::timeout(patience, child.wait()).await.is_err() {
         let _ = child.kill().await;
     }
 }

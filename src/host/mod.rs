@@ -49,7 +49,7 @@ pub use limits::raise_open_files;
 pub use link::{let_link_wait, watch_link};
 pub use notify::Notifier;
 pub use probe::{bind_for_later, probe};
-pub use process::{ProcessMark, detach, kill, terminate};
+pub use process::{ProcessMark, detach, hears_termination, kill, terminate};
 pub use route::{interface_address, outward_address};
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};

@@ -44,6 +44,13 @@ pub fn detach() {
     let _ = rustix::process::setsid();
 }
 
+/// Tells whether [`terminate`] reaches a process without a window. Under Windows it does not, and there only [`kill`]
+/// ends a server.
+#[must_use]
+pub const fn hears_termination() -> bool {
+    cfg!(unix)
+}
+
 /// Asks a process to end (SIGTERM); one that is gone already is no error.
 ///
 /// # Errors
