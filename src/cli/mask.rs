@@ -26,7 +26,8 @@ impl Mask<'_> {
     pub(super) fn lines(self, file: &Path, lines: &[&str]) -> Vec<String> {
         let is_yaml =
             file.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("yaml") || ext.eq_ignore_ascii_case("yml"));
-        let is_unit = file.extension().is_some_and(|ext| ext == "service" || ext == "plist");
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_unit = [".service", ".plist", ".service.txt"].iter().any(|end| name.ends_with(end));
         match (is_yaml, is_unit) {
             (true, _) => self.yaml(lines),
             (_, true) => lines.iter().map(|line| self.unit(line)).collect(),
