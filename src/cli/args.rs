@@ -5,7 +5,9 @@
 
 mod bench;
 mod daemon;
+mod doctor;
 mod pool;
+mod tune;
 mod tunnel;
 
 use std::net::IpAddr;
@@ -20,7 +22,9 @@ use crate::words::Lang;
 
 pub use bench::*;
 pub use daemon::*;
+pub use doctor::*;
 pub use pool::*;
+pub use tune::*;
 pub use tunnel::*;
 
 /// A whole command line.
@@ -90,6 +94,8 @@ pub enum Verb {
     Scan(ScanArgs),
     /// One port: who has it, who wants it, and the ways out.
     Why(WhyArgs),
+    /// The health of the machine, the engine, the project and the tunnel.
+    Doctor(Box<DoctorArgs>),
     /// Puts back what the last run changed.
     Undo(UndoArgs),
     /// The state of the launched service.
@@ -126,6 +132,9 @@ pub enum Verb {
         #[command(subcommand)]
         verb: MappingVerb,
     },
+    /// Settings of the system's network.
+    #[command(args_conflicts_with_subcommands = true)]
+    Tune(TuneArgs),
     /// The load test.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Bench(BenchArgs),
@@ -230,6 +239,9 @@ pub struct QuickStartArgs {
     /// Follows a symbolic link that leaves the project.
     #[arg(long)]
     pub follow: bool,
+    /// Also changes the settings of the system that this host needs.
+    #[arg(long)]
+    pub tune: bool,
 }
 
 /// What is done about a conflict.
@@ -414,6 +426,7 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Scan(_) => "scan",
             Self::Why(_) => "why",
+            Self::Doctor(_) => "doctor",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Undo(_) => "undo",
@@ -424,6 +437,7 @@ impl Verb {
             Self::Tunnel { .. } => "tunnel",
             Self::Pool { .. } => "pool",
             Self::Service { .. } => "service",
+            Self::Tune(_) => "tune",
             Self::Mapping { verb } => match verb {
                 MappingVerb::Create(_) => "mapping.create",
                 MappingVerb::Remove(_) => "mapping.remove",

@@ -56,7 +56,7 @@ fn say(ports: &PortPlan, project: &crate::model::Project, talk: &Talk) {
     }
 }
 
-fn in_github(environment: &Environment) -> bool {
+pub(super) fn in_github(environment: &Environment) -> bool {
     environment.variable("GITHUB_ACTIONS") == Some("true")
 }
 
@@ -77,7 +77,7 @@ fn rendered(format: ReportFormat, document: &CheckDocument, findings: &Findings<
     }
 }
 
-fn write_report(file: &Path, text: &str) -> Result<()> {
+pub(super) fn write_report(file: &Path, text: &str) -> Result<()> {
     fs::write(file, text).map_err(|error| unwritable(file, &error))
 }
 

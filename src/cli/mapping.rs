@@ -6,12 +6,14 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::args::{AccessArgs, ApiArgs, Arguments, MappingCreateArgs, MappingPortArgs, MappingUpdateArgs, MappingVerb};
+use super::args::{
+    AccessArgs, ApiArgs, Arguments, MappingCreateArgs, MappingPortArgs, MappingUpdateArgs, MappingVerb, WayArgs,
+};
 use super::output::Paint;
 use super::table::{Cell, table};
-use super::values::MappingTarget;
 use super::{Ending, Environment, Interrupt, Talk, runtime, wishes};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Port;
 use crate::model::Secret;
 use crate::tunnel::caller::{ApiUrl, Caller, key_from_file};
 use crate::tunnel::server;
@@ -155,42 +157,38 @@ fn laid_out(directory: &Path) -> Result<LaidOut> {
 }
 
 fn create_body(typed: &MappingCreateArgs) -> Value {
-    let mut body = Map::from_iter([("port".to_owned(), json!(typed.port))]);
-    let mut put = |field: &str, value: Value| drop(body.insert(field.to_owned(), value));
-    if let Some(MappingTarget { host, port }) = &typed.target {
-        if let Some(host) = host {
-            put("target_host", json!(host));
-        }
-        if let Some(port) = port {
-            put("target_port", json!(port));
-        }
-    }
-    let through = if typed.tunnel { Some(true) } else { typed.direct.then_some(false) };
-    let fields = [
-        ("use_tunnel", through.map(Value::from)),
-        ("client", typed.client.clone().map(Value::from)),
-        ("protocol", typed.protocol.clone().map(Value::from)),
-        ("proxy_protocol", typed.proxy_protocol.clone().map(Value::from)),
-        ("bandwidth_limit", typed.limit.map(Value::from)),
-        ("name", typed.name.clone().map(Value::from)),
-    ];
-    fields.into_iter().chain(access_fields(&typed.access)).for_each(|(field, value)| {
-        if let Some(value) = value {
-            put(field, value);
-        }
-    });
-    Value::Object(body)
+    let fields = [("bandwidth_limit", typed.limit.map(Value::from)), ("name", typed.name.clone().map(Value::from))];
+    body(typed.port, &typed.way, &typed.access, fields)
 }
 
 fn update_body(typed: &MappingUpdateArgs) -> Value {
-    let open = typed.open.then(|| Value::from("disabled"));
     let fields = [
-        ("port", Some(json!(typed.port))),
         ("bandwidth_limit", typed.limit.map(Value::from)),
         ("name", typed.name.clone().map(Value::from)),
-        ("access_rule", open),
+        ("access_rule", typed.open.then(|| Value::from("disabled"))),
     ];
-    let given = fields.into_iter().chain(access_fields(&typed.access));
+    body(typed.port, &typed.way, &typed.access, fields)
+}
+
+/// What was typed, as fields; what was not is left to the server.
+fn body(
+    port: Port,
+    way: &WayArgs,
+    access: &AccessArgs,
+    more: impl IntoIterator<Item = (&'static str, Option<Value>)>,
+) -> Value {
+    let (host, target_port) = way.target.as_ref().map_or((None, None), |target| (target.host.as_ref(), target.port));
+    let through = if way.tunnel { Some(true) } else { way.direct.then_some(false) };
+    let led = [
+        ("port", Some(json!(port))),
+        ("target_host", host.map(|host| json!(host))),
+        ("target_port", target_port.map(|port| json!(port))),
+        ("use_tunnel", through.map(Value::from)),
+        ("client", way.client.clone().map(Value::from)),
+        ("protocol", way.protocol.clone().map(Value::from)),
+        ("proxy_protocol", way.proxy_protocol.clone().map(Value::from)),
+    ];
+    let given = led.into_iter().chain(more).chain(access_fields(access));
     given.filter_map(|(field, value)| Some((field.to_owned(), value?))).collect::<Map<_, _>>().into()
 }
 
@@ -209,14 +207,14 @@ fn changed(
     talk: &Talk,
     schema: &'static str,
     mapping: &Value,
-    words: impl FnOnce(crate::model::Port) -> TunnelWords,
+    words: impl FnOnce(Port) -> TunnelWords,
 ) -> Result<Ending> {
     if talk.json {
         talk.json(&MappingDocument { schema, mapping })?;
         return Ok(Ending::Done);
     }
     let port = mapping.get("source_port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    if let Some(port) = port.and_then(crate::model::Port::new) {
+    if let Some(port) = port.and_then(Port::new) {
         talk.say(words(port));
     }
     if let Some(reason) = mapping.get("error").and_then(Value::as_str) {
@@ -409,6 +407,11 @@ mod tests {
                     "proxy_protocol": "v2", "access_rule": "blacklist", "access_ips": ["10.0.0.0/8"] }),
             ),
             ("update 10022 --limit 0", json!({ "port": 10022, "bandwidth_limit": 0 })),
+            (
+                "update 10022 --target db.lan --client home --proxy-protocol v1",
+                json!({ "port": 10022, "target_host": "db.lan", "client": "home", "proxy_protocol": "v1" }),
+            ),
+            ("update 10022 --direct", json!({ "port": 10022, "use_tunnel": false })),
             ("update 10022 --open", json!({ "port": 10022, "access_rule": "disabled" })),
             (
                 "update 10022 --allow 10.0.0.1 --allow 10.0.0.2",

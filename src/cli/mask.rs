@@ -157,16 +157,20 @@ impl Mask<'_> {
         masked
     }
 
-    /// Tells whether a name looks like that of a secret. What names a port is none: ports are what is shown here.
     fn is_secret(self, name: &str) -> bool {
-        let small = name.to_ascii_lowercase();
-        let mut words = small.split(['_', '-', '.']);
-        let looks_secret = SECRET_PARTS.iter().any(|part| small.contains(part))
-            || ["key", "pass"].iter().any(|end| small.ends_with(end))
-            || words.clone().any(|word| SECRET_WORDS.contains(&word));
-        let names_port = words.next_back().is_some_and(|word| word == "port" || word == "ports");
-        looks_secret && !names_port && !self.shown.iter().any(|shown| shown == name)
+        looks_secret(name) && !self.shown.iter().any(|shown| shown == name)
     }
+}
+
+/// Tells whether a name looks like that of a secret. What names a port is none: ports are what is shown here.
+pub(super) fn looks_secret(name: &str) -> bool {
+    let small = name.to_ascii_lowercase();
+    let mut words = small.split(['_', '-', '.']);
+    let looks_secret = SECRET_PARTS.iter().any(|part| small.contains(part))
+        || ["key", "pass"].iter().any(|end| small.ends_with(end))
+        || words.clone().any(|word| SECRET_WORDS.contains(&word));
+    let names_port = words.next_back().is_some_and(|word| word == "port" || word == "ports");
+    looks_secret && !names_port
 }
 
 #[derive(Clone, Copy)]

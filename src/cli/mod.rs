@@ -10,6 +10,11 @@ mod check;
 pub mod command;
 mod daemon;
 pub mod diff;
+mod doctor;
+mod doctor_bundle;
+mod doctor_document;
+mod doctor_fix;
+mod doctor_report;
 pub mod environment;
 pub mod error;
 pub mod escape;
@@ -26,12 +31,14 @@ mod pool_document;
 pub mod progress;
 pub mod prompt;
 mod quick_start;
+mod redact;
 pub mod report;
 mod runtime;
 mod scan;
 mod service;
 pub mod table;
 mod token;
+mod tune;
 mod tunnel;
 mod undo;
 mod usage;
@@ -108,7 +115,9 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Tunnel { verb: TunnelVerb::Health(typed) } => tunnel::health(typed, talk, environment),
         Verb::Tunnel { verb: TunnelVerb::Status(typed) } => mapping::status(arguments, typed, talk, environment),
         Verb::Mapping { verb } => mapping::run(arguments, verb, talk, environment),
+        Verb::Tune(typed) => tune::run(arguments, typed, talk, environment),
         Verb::Why(typed) => why::run(arguments, typed, talk, environment),
+        Verb::Doctor(typed) => doctor::run(arguments, typed, talk, environment),
         Verb::Completions(typed) => pages::completions(typed, talk),
         Verb::Man(typed) => pages::man(typed, talk),
         Verb::Pool { verb } => pool::run(arguments, verb, talk, environment),

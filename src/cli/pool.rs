@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::args::{Arguments, PoolAllocArgs, PoolArgs, PoolLeaseArgs, PoolRunArgs, PoolVerb, PoolWhichArgs};
-use super::pool_document::{LeasesDocument, ReleaseDocument, UsageDocument, utc};
+use super::pool_document::{LeasesDocument, ReleaseDocument, UsageDocument};
 use super::table::{Cell, table};
 use super::{Ending, Environment, Talk, wishes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host;
 use crate::lease::{Granted, Lease, Life, Looked, Options, Pool, Release, Request, TTL, Wan};
-use crate::model::Port;
+use crate::model::{Port, utc};
 use crate::plan;
 use crate::words::lease::LeaseWords;
 use crate::words::verbs::VerbWords;

@@ -10,7 +10,7 @@ use super::interrupt::Interrupt;
 use super::json::{ChangeView, LaunchedView, QuickStartDocument, UrlView};
 use super::progress::Progress;
 use super::prompt::{Answer, ConflictQuestion, Person, Prompter};
-use super::{Ending, Environment, Talk, diff, runtime, table, wishes};
+use super::{Ending, Environment, Talk, diff, runtime, table, tune, wishes};
 use crate::deploy::{self, Audience, Order, Planned, Report};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Binding, Mapping, MappingId, Move, Port, PortRange, Project, Use};
@@ -32,6 +32,9 @@ pub(super) fn run(
     environment: &Environment,
 ) -> Result<Ending> {
     let order = order(arguments, typed, talk, environment)?;
+    if typed.tune && !typed.dry_run {
+        deploy::tune::may_change()?;
+    }
     let dirs = wishes::dirs(environment)?;
     let interrupt = Interrupt::install();
     let flag = deploy::Interrupt::new(interrupt.flag());
@@ -55,7 +58,25 @@ pub(super) fn run(
             talk.hint(DeployWords::JoinWith { place: place(arguments, typed.project.instance.as_deref()) });
         }
     }
+    let ports = planned_ports(&report.planned);
+    if typed.tune && !typed.dry_run {
+        // Where nobody can be asked, the flag is the consent.
+        return Ok(tune::after_start(ports, wizard.consented || !talk.can_ask(), talk, environment));
+    }
+    tune::offer(ports, talk, environment);
     Ok(Ending::Done)
+}
+
+/// The ports that the project publishes once the plan is carried out.
+fn planned_ports(planned: &Planned) -> Vec<PortRange> {
+    let mappings = planned.loaded.project.mappings.iter().enumerate();
+    let port = |(at, mapping): (usize, &Mapping)| {
+        let range = mapping.published.range()?;
+        let moved = planned.ports.moves.iter().find(|decided| decided.mappings.contains(&MappingId(at)));
+        let first = moved.map_or(range.first(), |decided| decided.to);
+        PortRange::new(first, first.checked_add(range.count() - 1)?)
+    };
+    mappings.filter_map(port).collect()
 }
 
 /// The flags with which another verb finds the same project, as a shell takes them.

@@ -62,7 +62,7 @@ impl<'a> Findings<'a> {
 }
 
 /// Escapes text for XML content and attributes; control characters that XML forbids become spaces.
-fn xml(text: &str) -> String {
+pub(super) fn xml(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -161,11 +161,19 @@ fn uri(path: &str) -> String {
     text
 }
 
+/// Escapes the text of an annotation.
+pub(super) fn annotation_data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Escapes a property of an annotation.
+pub(super) fn annotation_property(text: &str) -> String {
+    annotation_data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
 /// Renders annotations as GitHub Actions reads them from stdout ("Workflow commands", GitHub documentation).
 #[must_use]
 pub fn github(findings: &Findings<'_>) -> String {
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut text = String::new();
     for (binding, mapping) in findings.rows() {
         let command = match level(binding.state) {
@@ -176,11 +184,11 @@ pub fn github(findings: &Findings<'_>) -> String {
         let _ = writeln!(
             text,
             "::{command} file={},line={},col={},title={}::{}",
-            property(&findings.file(mapping)),
+            annotation_property(&findings.file(mapping)),
             mapping.source.line,
             mapping.source.column,
-            property(&Findings::title(binding, mapping)),
-            data(&findings.sentence(binding))
+            annotation_property(&Findings::title(binding, mapping)),
+            annotation_data(&findings.sentence(binding))
         );
     }
     text

@@ -18,6 +18,21 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
     Ok(runtime.map_err(failed)?.block_on(future))
 }
 
+/// As [`block_on`], but does not wait at the end for what still hangs: a name that is not resolved holds its thread for as
+/// long as the system's resolver likes.
+///
+/// # Errors
+/// As [`block_on`].
+pub(super) fn block_on_and_leave<T>(future: impl Future<Output = T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let failed =
+        |error: std::io::Error| Error::new(ErrorKind::Missing, VerbWords::NoRuntime { why: error.to_string() });
+    let runtime = runtime.map_err(failed)?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(result)
+}
+
 /// Waits, but no longer than until a signal.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use crate::words::trust::TrustWords;
 use crate::words::verbs::VerbWords;
 
 /// The variable that holds the client's token, where neither a file nor a join code does.
-const TOKEN_VARIABLE: &str = "PORTWRIGHT_TOKEN";
+pub(super) const TOKEN_VARIABLE: &str = "PORTWRIGHT_TOKEN";
 
 pub(super) fn server(typed: &ServeArgs, talk: &Talk, environment: &Environment) -> Result<Ending> {
     let variables = wishes::text_variables(environment);

@@ -6,6 +6,7 @@
 
 mod bundled;
 pub mod daemon;
+mod doctor;
 mod instance;
 mod keeper;
 mod launch;
@@ -19,6 +20,7 @@ mod project;
 mod ripple;
 mod scan;
 mod service;
+pub mod tune;
 mod undo;
 mod verify;
 mod why;
@@ -28,6 +30,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 pub use bundled::{Layout, ProjectKind};
+pub use doctor::{FACTS_SCHEMA, HealthOrder, mend, observe_health};
 pub use instance::{Instance, InstanceChoice, home};
 pub use keeper::{Inside, Keeper, keeper};
 pub use launch::{Launched, Runtime};
@@ -38,6 +41,7 @@ pub use prepare::{Planned, prepare};
 pub use project::{LoadedProject, find, no_project, read, read_or_lay_out};
 pub use scan::{Scan, ScanWishes, scan};
 pub use service::{LogWishes, ServiceState, Stopped, down, logs, status};
+pub use tune::{TuneOrder, Tuning};
 pub use undo::{UndoOutcome, undo};
 pub use verify::Url;
 pub use why::{Rule, Why, why};

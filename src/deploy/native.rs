@@ -103,7 +103,7 @@ fn keep(folder: &Path, record: &Record) -> Result<()> {
     let written = serde_json::to_vec(record)
         .map_err(std::io::Error::from)
         .and_then(|bytes| std::fs::write(&staged, bytes))
-        .and_then(|()| std::fs::rename(&staged, folder.join(RECORD)));
+        .and_then(|()| crate::disk::rename(&staged, &folder.join(RECORD)));
     written.map_err(|error| failed(&error))
 }
 
@@ -258,8 +258,7 @@ async fn end(child: &mut Child, mark: Option<&ProcessMark>) {
         // A server that is gone already needs no signal.
         let _ = host::terminate(mark);
     }
-    let patience = if host::hears_termination() { STOP_PATIENCE } else { Duration::ZERO };
-    if tokio::time::timeout(patience, child.wait()).await.is_err() {
+    if tokio::time::timeout(STOP_PATIENCE, child.wait()).await.is_err() {
         let _ = child.kill().await;
     }
 }

@@ -109,7 +109,7 @@ async fn server(run: &Run<'_>, launched: &Launched, project: &Project, deadline:
 
 /// Tells whether clients get to the control port. A server with tunnel.tls: off shows no certificate, and is reached
 /// all the same.
-async fn takes_clients(address: SocketAddr) -> bool {
+pub(super) async fn takes_clients(address: SocketAddr) -> bool {
     tunnel::shows_certificate(address).await || reached(address).await
 }
 
@@ -148,7 +148,7 @@ async fn first_unreached(project: &Project) -> Option<Message> {
 }
 
 /// Tells whether something behind the port keeps a connection: it is accepted, and not closed at once.
-async fn reached(address: SocketAddr) -> bool {
+pub(super) async fn reached(address: SocketAddr) -> bool {
     let Ok(Ok(mut stream)) = timeout(PROBE_DEADLINE, TcpStream::connect(address)).await else { return false };
     let mut byte = [0];
     match timeout(SETTLE, stream.read(&mut byte)).await {
@@ -165,12 +165,12 @@ async fn unhealthy(launched: &Launched, why: &Message) -> Error {
 }
 
 /// The address by which this host reaches a single published port.
-fn address_of((mapping, range): (&Mapping, PortRange)) -> SocketAddr {
+pub(super) fn address_of((mapping, range): (&Mapping, PortRange)) -> SocketAddr {
     SocketAddr::new(reachable(mapping.host_ip), range.first().get())
 }
 
 /// Asks a server how it is; `None` when none of ours answers.
-async fn health(address: SocketAddr) -> Option<Health> {
+pub(super) async fn health(address: SocketAddr) -> Option<Health> {
     let probe = tokio::task::spawn_blocking(move || tunnel::health_probe(address));
     match timeout(PROBE_DEADLINE, probe).await {
         Ok(Ok(Ok(health))) => Some(health),
@@ -185,7 +185,7 @@ pub(super) async fn answers(project: &Project, instance: Option<&str>) -> bool {
 }
 
 /// The address by which this host reaches a port that is published on `host_ip`.
-fn reachable(host_ip: Option<IpAddr>) -> IpAddr {
+pub(super) fn reachable(host_ip: Option<IpAddr>) -> IpAddr {
     match host_ip {
         None => Ipv4Addr::LOCALHOST.into(),
         Some(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

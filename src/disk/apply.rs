@@ -88,6 +88,28 @@ impl ProjectState {
         self.transact(Purpose::Apply, note.clone(), &steps, options.now).map(Some)
     }
 
+    /// Removes files of the project, with backups and a receipt as any change has; `None` when none of them is there.
+    ///
+    /// As [`ProjectState::apply`].
+    pub fn remove(&self, _: &ProjectLock, paths: &[PathBuf], note: &Note, now: SystemTime) -> Result<Option<Run>> {
+        self.check_settled()?;
+        if paths.len() > FILES_MAX {
+            return Err(refused(DiskWords::TooManyFiles { count: paths.len(), limit: FILES_MAX }));
+        }
+        let mut steps = Vec::new();
+        for path in paths {
+            let path = self.directory.join(path);
+            let located = locate(&self.directory, &path)?;
+            if located.place == Place::LinkedOutside {
+                return Err(refused(DiskWords::LinkOutside { path, target: located.real }));
+            }
+            if let Some(before) = read_regular(&located.real, PROJECT_FILE_BYTES_MAX)? {
+                steps.push(Step { path, target: located.real, before: Some(before), after: None, private: false });
+            }
+        }
+        if steps.is_empty() { Ok(None) } else { self.transact(Purpose::Apply, note.clone(), &steps, now).map(Some) }
+    }
+
     /// Refuses to begin while a change that was interrupted waits to be settled.
     pub(super) fn check_settled(&self) -> Result<()> {
         if let Some(journal) = self.journal()? {

@@ -41,6 +41,14 @@ pub fn create_private_folder(path: &Path) -> Result<()> {
     os::create_folder(path).map_err(|error| failure(&error, path))
 }
 
+/// Takes the right to write to a folder away from everybody but its owner; returns its mode before and after.
+///
+/// # Errors
+/// `Missing` when it is another user's.
+pub fn make_private(path: &Path) -> Result<(u32, u32)> {
+    os::close_to_others(path).map_err(|error| failure(&error, path))
+}
+
 fn xdg(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Dirs> {
     let absolute = |name: &str| lookup(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = |name: &str, below_home: &str| match (absolute(name), absolute("HOME")) {
@@ -78,6 +86,8 @@ mod tests {
         |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
     }
 
+    /// `/h` is no absolute path on Windows, where nobody sets these.
+    #[cfg(unix)]
     #[test]
     fn xdg_variables_come_before_home() {
         let dirs = xdg(environment(&[("HOME", "/h"), ("XDG_STATE_HOME", "/s")])).unwrap();
@@ -95,6 +105,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn home_is_not_needed_when_every_xdg_variable_is_set() {
         let pairs = [("XDG_STATE_HOME", "/s"), ("XDG_DATA_HOME", "/d"), ("XDG_CONFIG_HOME", "/c")];

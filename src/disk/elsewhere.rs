@@ -4,11 +4,37 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use super::room::Room;
+
+/// `FILE_SHARE_READ | FILE_SHARE_WRITE`: without `FILE_SHARE_DELETE` nobody can remove or rename a file that is open.
+#[cfg(windows)]
+const SHARE_READ_WRITE: u32 = 0x1 | 0x2;
 /// `ERROR_NOT_SAME_DEVICE`.
 const NOT_SAME_DEVICE: i32 = 17;
 /// `ERROR_CANT_RESOLVE_FILENAME`: links lead around in a circle.
 const CANNOT_RESOLVE: i32 = 1921;
+
+/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION`, `ERROR_LOCK_VIOLATION`: what a file answers while somebody has it open
+/// in another way, as a second run of ours, an indexer or a virus scanner does for a moment.
+const IN_USE: [i32; 3] = [5, 32, 33];
+/// How long such a moment may be.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Does something with a file again while others have it open.
+pub(super) fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let end = Instant::now() + MOMENT;
+    loop {
+        match act() {
+            Err(error) if error.raw_os_error().is_some_and(|code| IN_USE.contains(&code)) && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
+    }
+}
 
 /// Mode, owner and number of names of a file; this system has none of them to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +68,13 @@ pub(super) fn create_new(path: &Path, _: u32) -> io::Result<File> {
 }
 
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+    let mut options = OpenOptions::new();
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, SHARE_READ_WRITE);
+    options.write(true).create(true).truncate(false).open(path)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix, where it can fail")]
 pub(super) fn give(_: &File, _: &Attributes) -> io::Result<()> {
     Ok(())
 }
@@ -58,6 +88,7 @@ pub(super) fn create_folder(path: &Path) -> io::Result<()> {
 }
 
 /// NTFS journals its names; a folder cannot be synced by itself.
+#[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix, where it can fail")]
 pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
@@ -78,7 +109,7 @@ pub(super) fn is_link_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(CANNOT_RESOLVE)
 }
 
-/// A file that is open cannot be removed here.
+/// A lock file that is open cannot be removed here ([`open_lock`]), so another one cannot have its name.
 pub(super) fn is_same_file(_: &File, _: &Path) -> bool {
     true
 }
@@ -97,4 +128,14 @@ pub(super) fn path_bytes(path: &Path) -> Option<&[u8]> {
 
 pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+/// The room of a disk is not told by `std`.
+pub(super) fn room(_: &Path) -> io::Result<Room> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Access lists are inherited from the user's own folder: there is nothing to take away.
+pub(super) fn close_to_others(_: &Path) -> io::Result<(u32, u32)> {
+    Ok((0o700, 0o700))
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::dirs::create_private_folder;
 use super::failure::failure;
 use super::read::read_regular;
-use super::{os, records};
+use super::{os, records, replace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::words::disk::DiskWords;
 
@@ -114,7 +114,7 @@ impl HeldLedger<'_> {
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
         let path = &self.ledger.path;
         let staged = path.with_added_extension(records::UNFINISHED);
-        let written = stage(&staged, path, bytes).and_then(|()| std::fs::rename(&staged, path));
+        let written = stage(&staged, path, bytes).and_then(|()| replace::rename(&staged, path));
         written.map_err(|error| {
             let _ = std::fs::remove_file(&staged);
             failure(&error, path)
@@ -132,7 +132,7 @@ impl HeldLedger<'_> {
             })
             .find(|aside| aside.symlink_metadata().is_err())
             .unwrap_or_else(|| path.with_added_extension("bad"));
-        std::fs::rename(path, &aside).map_err(|error| failure(&error, path))?;
+        replace::rename(path, &aside).map_err(|error| failure(&error, path))?;
         Ok(aside)
     }
 }
@@ -195,7 +195,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&root.path().join("pool.json"), false).unwrap();
         let old = os::open_lock(&ledger.lock).unwrap();
-        std::fs::remove_file(&ledger.lock).unwrap();
+        let removed = std::fs::remove_file(&ledger.lock);
+        if cfg!(windows) {
+            removed.expect_err("a lock file that is open cannot be removed there");
+            return;
+        }
+        removed.unwrap();
         assert!(!os::is_same_file(&old, &ledger.lock));
         ledger.hold(Duration::ZERO).unwrap();
         assert!(!os::is_same_file(&old, &ledger.lock));

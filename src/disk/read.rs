@@ -77,6 +77,10 @@ pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, A
 
 /// Looks before it opens, because opening a device can already do something, and looks again at what was opened.
 fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    os::patiently(|| opened(path))
+}
+
+fn opened(path: &Path) -> io::Result<Option<File>> {
     if !path.symlink_metadata()?.is_file() {
         return Ok(None);
     }

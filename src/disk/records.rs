@@ -10,6 +10,7 @@ use super::digest::Digest;
 use super::failure::{failure, refused};
 use super::os;
 use super::read::read_regular;
+use super::replace::rename;
 use crate::error::{Error, ErrorKind, Result};
 use crate::words::disk::DiskWords;
 
@@ -94,7 +95,7 @@ fn replace(unfinished: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = os::create_new(unfinished, 0o600)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(unfinished, path)
+    rename(unfinished, path)
 }
 
 /// Removes a file; one that is not there is as good as removed.

@@ -34,13 +34,18 @@ pub(super) fn stage_newcomer(path: &Path, bytes: &[u8], private: bool) -> io::Re
     file.sync_all()
 }
 
+/// Gives a file another name, in the place of whatever had it, at once as far as the system goes.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    os::patiently(|| std::fs::rename(from, to))
+}
+
 /// Puts a staged file in a place that must be free. The hard link fails where a rename would overwrite a file that
 /// somebody has just made; where there are no hard links, the caller's own look is all that guards it.
 pub(super) fn move_to_free_place(staged: &Path, target: &Path) -> io::Result<()> {
     match std::fs::hard_link(staged, target) {
         Ok(()) => std::fs::remove_file(staged),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        Err(_) => std::fs::rename(staged, target),
+        Err(_) => rename(staged, target),
     }
 }
 

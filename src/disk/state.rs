@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::digest::Digest;
 use super::dirs::{Dirs, create_private_folder};
 use super::failure::{failure, refused};
-use super::journal::{Journal, Run, UndoId};
+use super::journal::{Journal, Note, Run, UndoId};
 use super::lock::{self, Holder, ProjectLock};
 use super::{os, records};
 use crate::error::{Error, ErrorKind, Result};
@@ -89,6 +89,23 @@ impl ProjectState {
     /// waited for. Busy when the holder outlasts the patience.
     pub fn lock(&self, verb: &str, patience: Duration, on_wait: &mut dyn FnMut(&Holder)) -> Result<ProjectLock> {
         lock::take(self, verb, patience, on_wait)
+    }
+
+    /// Returns what an unfinished change says of itself; `None` when there is none. It is being made while
+    /// [`ProjectState::is_locked`], and was interrupted otherwise.
+    ///
+    /// # Errors
+    /// Refused or `Missing` when the journal cannot be understood.
+    pub fn interrupted(&self) -> Result<Option<Note>> {
+        Ok(self.journal()?.map(|journal| journal.run.note))
+    }
+
+    /// Tells whether a run holds the lock at this moment. Looks at it for an instant and without waiting, as one reader
+    /// among others.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        let lock = std::fs::File::open(self.folder.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
     }
 
     /// Returns the receipt of the last run, which `undo` would take back; `None` when there is nothing to undo.

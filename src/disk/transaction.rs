@@ -132,7 +132,7 @@ impl ProjectState {
             (_, None) => std::fs::remove_file(&file.target),
             (None, Some(_)) => replace::move_to_free_place(&staged, &file.target),
             (Some(_), Some(_)) if file.in_place => return self.overwrite(journal, index),
-            (Some(_), Some(_)) => std::fs::rename(&staged, &file.target),
+            (Some(_), Some(_)) => replace::rename(&staged, &file.target),
         };
         match done {
             Err(error) if os::is_mount_in_the_way(&error) && file.before.is_some() && file.after.is_some() => {

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Gid, OFlags, Uid};
 use rustix::io::Errno;
 
+use super::room::Room;
+
 /// The mode bits that belong to permissions; the rest is the file type.
 const PERMISSION_BITS: u32 = 0o7777;
 
@@ -38,6 +40,11 @@ impl Attributes {
 }
 
 /// Opens a file so that a pipe or a device cannot make the open wait.
+/// Does something with a file; nobody who has it open is in the way here.
+pub(super) fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    act()
+}
+
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
@@ -104,6 +111,18 @@ pub(super) fn is_private(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
+/// Takes the right to write away from everybody but the owner; returns the mode before and after.
+pub(super) fn close_to_others(path: &Path) -> io::Result<(u32, u32)> {
+    let metadata = path.metadata()?;
+    let before = metadata.mode() & PERMISSION_BITS;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Errno::PERM.into());
+    }
+    let after = before & !0o022;
+    std::fs::set_permissions(path, Permissions::from_mode(after))?;
+    Ok((before, after))
+}
+
 /// Tells whether a rename failed because the target is a mount of its own (a file bound into a container).
 pub(super) fn is_mount_in_the_way(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::BUSY, Errno::XDEV])
@@ -152,6 +171,19 @@ fn weak_name(magic: u64) -> Option<&'static str> {
         0x5346_414f | 0x6b41_4653 => Some("AFS"),
         _ => None,
     }
+}
+
+/// Returns the room of the disk that a folder is on.
+pub(super) fn room(folder: &Path) -> io::Result<Room> {
+    let disk = rustix::fs::statvfs(folder)?;
+    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    Ok(Room {
+        free_bytes,
+        free_files: (disk.f_files > 0).then_some(disk.f_favail),
+        writable: rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok(),
+        open_to_others: !is_private(&folder.metadata()?),
+        shared_disk: weak_disk(folder),
+    })
 }
 
 /// Returns the name of the effective user, or the number where `/etc/passwd` has no name for it.

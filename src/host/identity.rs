@@ -133,15 +133,19 @@ mod tests {
 
     #[test]
     fn an_ended_process_is_not_alive_even_before_its_parent_collects_it() {
-        let mut child =
-            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat starts");
+        let reader: &[&str] = if cfg!(windows) { &["cmd", "/c", "set /p x="] } else { &["cat"] };
+        let mut child = std::process::Command::new(reader[0])
+            .args(&reader[1..])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("a program that reads starts");
         let pid = child.id();
         let start = process_start(pid).expect("the child has a start");
         assert!(process_alive(pid, start));
         drop(child.stdin.take());
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while process_alive(pid, start) {
-            assert!(std::time::Instant::now() < deadline, "cat ends at the end of its input");
+            assert!(std::time::Instant::now() < deadline, "it ends at the end of its input");
             std::thread::yield_now();
         }
         child.wait().expect("the child is collected");

@@ -18,8 +18,9 @@ use rustix::process::{Pid, test_kill_process};
 pub(super) use nat::redirects;
 pub(super) use owners::owners;
 
+use super::netstat::{EVERY_PROTOCOL, netstat};
 use super::rules::{PortRules, range};
-use super::sockets::{EVERY_PROTOCOL, Row, Table, not_listed};
+use super::sockets::{Look, Row, not_listed};
 use crate::model::{PortRange, Unseen};
 use crate::words::Message;
 use crate::words::host::HostWords;
@@ -37,21 +38,17 @@ const UNPRIVILEGED: u16 = 1024;
 ///
 /// netstat2 asks for TCP in every state. Where `connections` are not looked at, it is asked for UDP alone and the kernel
 /// for the TCP states that count: a host with 50,000 sockets in `TIME_WAIT` takes 35 ms to list what is thrown away.
-pub(super) fn complete(
-    netstat: impl Fn(ProtocolFlags) -> Table,
-    connections: bool,
-    unseen: &mut Vec<Unseen>,
-) -> Result<Vec<Row>, Message> {
+pub(super) fn complete(look: &Look, connections: bool, unseen: &mut Vec<Unseen>) -> Result<Vec<Row>, Message> {
     let asked = if connections { EVERY_PROTOCOL } else { ProtocolFlags::UDP };
     let (mut table, mut diag) = thread::scope(|scope| {
         let list = || sock_diag::list(sock_diag::LISTENING_AND_BOUND);
         let beside = thread::Builder::new().spawn_scoped(scope, list);
-        let table = netstat(asked);
+        let table = netstat(look, asked);
         // Where no more threads are allowed, one thing comes after the other.
         (table, beside.ok().and_then(|beside| beside.join().ok()).unwrap_or_else(list))
     });
     if diag.is_err() && !connections {
-        table = netstat(EVERY_PROTOCOL);
+        table = netstat(look, EVERY_PROTOCOL);
     }
     if table.trouble.is_some() {
         diag = sock_diag::list(sock_diag::EVERY_STATE);

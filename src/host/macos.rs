@@ -1,4 +1,4 @@
-//! macOS: netstat2 sees the sockets of this user's processes; `netstat` lists those of all, with `V6ONLY`.
+//! macOS: `lsof` names the processes of this user's sockets; `netstat` lists those of all, with `V6ONLY`.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -46,13 +46,63 @@ fn row(line: &str) -> Option<Row> {
     Some(Row { endpoint, state, uid: None, inode: 0, pid: None, cgroup: None })
 }
 
-/// Gives the rows of `netstat` the processes that netstat2 knows for them; `known` rows that it lacks are kept.
+/// Reads `lsof -nP -i -F pPnT`: a line each, led by a letter: the process, then for each of its sockets the protocol, the
+/// name (`127.0.0.1:80`, `[::1]:80->[::1]:9`, `*:80`), and the state of TCP (`TST=LISTEN`). The family of `*` is not said,
+/// and `netstat` has it anyhow: such a socket is one of both.
+fn parse_lsof(text: &str) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let (mut pid, mut protocol) = (None, None);
+    for line in text.lines() {
+        let Some((field, value)) = line.split_at_checked(1) else { continue };
+        match field {
+            "p" => pid = value.parse().ok(),
+            "P" => protocol = protocol_of(value),
+            "n" => rows.extend(protocol.into_iter().flat_map(|protocol| named(value, protocol, pid))),
+            "T" if value == "ST=LISTEN" => {
+                let last = rows.last().map(|row| row.endpoint.port);
+                let same = rows.iter_mut().rev().take_while(|row| row.pid == pid && Some(row.endpoint.port) == last);
+                same.take(2).for_each(|row| row.state = SocketState::Listen);
+            }
+            _ => {}
+        }
+    }
+    rows
+}
+
+fn protocol_of(name: &str) -> Option<Protocol> {
+    match name {
+        "TCP" => Some(Protocol::Tcp),
+        "UDP" => Some(Protocol::Udp),
+        _ => None,
+    }
+}
+
+fn named(name: &str, protocol: Protocol, pid: Option<u32>) -> Vec<Row> {
+    let (local, connected) = name.split_once("->").map_or((name, false), |(local, _)| (local, true));
+    let Some((address, port)) = local.rsplit_once(':') else { return Vec::new() };
+    let Ok(port) = port.parse::<Port>() else { return Vec::new() };
+    let addresses: Vec<IpAddr> = match address {
+        "*" => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        address => address.trim_matches(['[', ']']).parse().into_iter().collect(),
+    };
+    let state = match protocol {
+        _ if connected => SocketState::Connected,
+        Protocol::Udp => SocketState::Open,
+        Protocol::Tcp => SocketState::Bound,
+    };
+    let endpoint = |address| Endpoint { address, port, protocol, v6only: false };
+    let row = |address| Row { endpoint: endpoint(address), state, uid: None, inode: 0, pid, cgroup: None };
+    addresses.into_iter().map(row).collect()
+}
+
+/// Gives the rows of `netstat` the processes that `lsof` knows for them; `known` rows that it lacks are kept.
 fn merge(known: Vec<Row>, listed: Vec<Row>) -> Vec<Row> {
     let key = |row: &Row| (row.endpoint.address, row.endpoint.port, row.endpoint.protocol);
     let mut by_key: HashMap<_, Row> = known.into_iter().map(|row| (key(&row), row)).collect();
     let with_pid = |row: Row| Row { pid: by_key.remove(&key(&row)).and_then(|known| known.pid), ..row };
     let mut rows: Vec<Row> = listed.into_iter().map(with_pid).collect();
-    rows.extend(by_key.into_values());
+    // What `lsof` says of both families is true of one.
+    rows.extend(by_key.into_values().filter(|row| !row.endpoint.address.is_unspecified()));
     rows
 }
 
@@ -66,36 +116,32 @@ fn ephemeral(text: &str) -> Option<PortRange> {
 mod fetch {
     use std::path::Path;
 
-    use netstat2::ProtocolFlags;
-
-    use super::{ephemeral, merge, parse_netstat};
+    use super::{ephemeral, merge, parse_lsof, parse_netstat};
     use crate::host::identity;
     use crate::host::rules::{PortRules, Redirect};
-    use crate::host::sockets::{EVERY_PROTOCOL, Row, Table, not_listed, owners_by_pid};
+    use crate::host::sockets::{Look, Row, not_listed, owners_by_pid};
     use crate::host::tool::output_of;
     use crate::model::{Owner, Seen, Unseen};
     use crate::words::Message;
     use crate::words::host::HostWords;
 
+    const LSOF: &str = "/usr/sbin/lsof";
     const NETSTAT: &str = "/usr/sbin/netstat";
     const SYSCTL: &str = "/usr/sbin/sysctl";
 
-    /// Completes the rows of netstat2 by those of `netstat`, which shows the sockets of all users.
-    pub(in crate::host) fn complete(
-        netstat: impl Fn(ProtocolFlags) -> Table,
-        _connections: bool,
-        unseen: &mut Vec<Unseen>,
-    ) -> Result<Vec<Row>, Message> {
-        let table = netstat(EVERY_PROTOCOL);
+    /// Takes the rows of `netstat`, which shows the sockets of all users, with the processes that `lsof` may see.
+    pub(in crate::host) fn complete(_: &Look, _: bool, unseen: &mut Vec<Unseen>) -> Result<Vec<Row>, Message> {
+        // It exits with 1 where it found nothing; what it printed counts.
+        let known = output_of(Path::new(LSOF), &["-nP", "-i", "-F", "pPnT"]).map(|text| parse_lsof(&text));
         let listed = ["tcp", "udp"].map(|protocol| output_of(Path::new(NETSTAT), &["-an", "-p", protocol]));
         if let [Ok(tcp), Ok(udp)] = listed {
             let mut rows = parse_netstat(&tcp);
             rows.extend(parse_netstat(&udp));
-            return Ok(merge(table.rows, rows));
+            return Ok(merge(known.unwrap_or_default(), rows));
         }
         unseen.push(Unseen { what: "sockets", why: HostWords::OthersSocketsUnseen.into() });
         unseen.push(Unseen { what: "v6only", why: HostWords::V6OnlyUnknown.into() });
-        table.trouble.map_or(Ok(table.rows), |trouble| Err(not_listed(&trouble)))
+        known.map_err(|error| not_listed(&error))
     }
 
     /// Returns the owner of each row.
@@ -200,15 +246,28 @@ udp4       0      0  *.*                    *.*
     }
 
     #[test]
-    fn processes_that_netstat2_knows_stay_with_their_sockets() {
-        let mut own = parse_netstat(TCP);
-        own.retain(|row| row.endpoint.port.get() == 8000);
-        own[0].pid = Some(42);
-        let all = merge(own, parse_netstat(TCP));
-        assert_eq!(all.len(), 9);
-        let with_pid: Vec<u16> =
-            all.iter().filter(|row| row.pid == Some(42)).map(|row| row.endpoint.port.get()).collect();
-        assert_eq!(with_pid, [8000]);
+    fn lsof_names_the_processes_of_sockets() {
+        let text = "p42\nf7\nPTCP\nn*:8000\nTST=LISTEN\nTQR=0\nf8\nPTCP\nn127.0.0.1:8000->127.0.0.1:52001\n\
+            TST=ESTABLISHED\np43\nf3\nPUDP\nn*:5353\nf4\nPUDP\nn*:*\nf5\nPTCP\nn[::1]:631\nTST=LISTEN\n";
+        let known = parse_lsof(text);
+        let told = |rows: &[Row]| -> Vec<String> {
+            rows.iter().filter_map(|row| Some(format!("{} {} {}", row.endpoint, row.state.name(), row.pid?))).collect()
+        };
+        assert_eq!(
+            told(&known),
+            [
+                "0.0.0.0:8000/tcp listen 42",
+                "[::]:8000/tcp listen 42",
+                "127.0.0.1:8000/tcp connected 42",
+                "0.0.0.0:5353/udp open 43",
+                "[::]:5353/udp open 43",
+                "[::1]:631/tcp listen 43",
+            ]
+        );
+        let all = merge(known, parse_netstat(TCP));
+        assert_eq!(all.len(), 10, "the connection is in one list only");
+        assert_eq!(told(&all)[..2], ["[::]:8000/tcp listen 42", "[::1]:631/tcp listen 43"]);
+        assert!(parse_lsof("").is_empty());
     }
 
     #[test]

@@ -5,10 +5,13 @@
 
 mod attribute;
 mod child;
+mod health;
 mod identity;
 mod init;
 mod limits;
 mod link;
+#[cfg(not(target_os = "macos"))]
+mod netstat;
 mod notify;
 mod probe;
 mod process;
@@ -20,6 +23,7 @@ mod splice;
 mod standing;
 mod tcp_options;
 mod tool;
+pub mod tuning;
 mod waker;
 
 #[cfg(target_os = "linux")]
@@ -38,6 +42,7 @@ use windows as system;
 
 pub use attribute::attribute;
 pub use child::stand_in;
+pub use health::{firewall_health, machine_health, network_health, services_health};
 pub use identity::{
     Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
 };
@@ -49,7 +54,7 @@ pub use limits::raise_open_files;
 pub use link::{let_link_wait, watch_link};
 pub use notify::Notifier;
 pub use probe::{bind_for_later, probe};
-pub use process::{ProcessMark, detach, hears_termination, kill, terminate};
+pub use process::{ProcessMark, detach, kill, terminate};
 pub use route::{interface_address, outward_address};
 pub use rules::{PortRules, Redirect, note_on, port_rules, redirects};
 pub use signals::{StopSignals, open_to_others};

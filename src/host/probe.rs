@@ -81,14 +81,31 @@ fn outcome(error: &io::Error) -> ProbeOutcome {
 mod tests {
     use super::*;
 
+    /// `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`, `EMFILE`.
+    #[cfg(unix)]
+    const REFUSALS: [i32; 5] = {
+        use rustix::io::Errno;
+        [
+            Errno::ADDRINUSE.raw_os_error(),
+            Errno::ACCESS.raw_os_error(),
+            Errno::ADDRNOTAVAIL.raw_os_error(),
+            Errno::AFNOSUPPORT.raw_os_error(),
+            Errno::MFILE.raw_os_error(),
+        ]
+    };
+    /// The same of Winsock: "Windows Sockets Error Codes", learn.microsoft.com.
+    #[cfg(windows)]
+    const REFUSALS: [i32; 5] = [10_048, 10_013, 10_049, 10_047, 10_024];
+
     #[test]
     fn every_refusal_of_the_kernel_has_its_own_answer() {
-        let said = |code| outcome(&io::Error::from_raw_os_error(code));
-        assert_eq!(said(rustix::io::Errno::ADDRINUSE.raw_os_error()), ProbeOutcome::InUse);
-        assert_eq!(said(rustix::io::Errno::ACCESS.raw_os_error()), ProbeOutcome::Denied);
-        assert_eq!(said(rustix::io::Errno::ADDRNOTAVAIL.raw_os_error()), ProbeOutcome::NotLocal);
-        assert_eq!(said(rustix::io::Errno::AFNOSUPPORT.raw_os_error()), ProbeOutcome::NoFamily);
-        assert!(matches!(said(rustix::io::Errno::MFILE.raw_os_error()), ProbeOutcome::Failed(text) if text.len() > 5));
+        let [in_use, denied, not_local, no_family, full] =
+            REFUSALS.map(|code| outcome(&io::Error::from_raw_os_error(code)));
+        assert_eq!(in_use, ProbeOutcome::InUse);
+        assert_eq!(denied, ProbeOutcome::Denied);
+        assert_eq!(not_local, ProbeOutcome::NotLocal);
+        assert_eq!(no_family, ProbeOutcome::NoFamily);
+        assert!(matches!(full, ProbeOutcome::Failed(text) if text.len() > 5));
     }
 
     #[test]

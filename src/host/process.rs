@@ -44,14 +44,7 @@ pub fn detach() {
     let _ = rustix::process::setsid();
 }
 
-/// Tells whether [`terminate`] reaches a process without a window. Under Windows it does not, and there only [`kill`]
-/// ends a server.
-#[must_use]
-pub const fn hears_termination() -> bool {
-    cfg!(unix)
-}
-
-/// Asks a process to end (SIGTERM); one that is gone already is no error.
+/// Asks a process to end (SIGTERM; on Windows it is ended at once); one that is gone already is no error.
 ///
 /// # Errors
 /// `Missing` when this user may not signal it.
@@ -93,20 +86,20 @@ fn signal(mark: &ProcessMark, ending: Ending) -> Result<()> {
     }
 }
 
+/// A console program of another group cannot be asked here (`GenerateConsoleCtrlEvent` reaches one's own console only), so
+/// both endings are `TerminateProcess`.
 #[cfg(not(unix))]
-fn signal(mark: &ProcessMark, ending: Ending) -> Result<()> {
-    let force = if matches!(ending, Ending::Force) { &["/F"][..] } else { &[] };
-    let pid = mark.pid.to_string();
-    let tool = std::process::Command::new("taskkill").args(["/PID", &pid, "/T"]).args(force).output();
-    match tool {
-        Ok(_) if !mark.is_alive() || matches!(ending, Ending::Ask) => Ok(()),
-        Ok(output) => {
-            let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(Error::new(ErrorKind::Missing, HostWords::SignalRefused { pid: mark.pid, why }))
-        }
-        Err(error) => {
-            let words = HostWords::SignalRefused { pid: mark.pid, why: error.to_string() };
-            Err(Error::new(ErrorKind::Missing, words))
-        }
+fn signal(mark: &ProcessMark, _: Ending) -> Result<()> {
+    use sysinfo::{Pid, ProcessRefreshKind};
+
+    if !mark.is_alive() {
+        return Ok(());
     }
+    let system = super::identity::refreshed(&[mark.pid], ProcessRefreshKind::nothing());
+    let ended = system.as_ref().and_then(|system| system.process(Pid::from_u32(mark.pid))).map(sysinfo::Process::kill);
+    if ended == Some(true) || !mark.is_alive() {
+        return Ok(());
+    }
+    let why = std::io::Error::last_os_error().to_string();
+    Err(Error::new(ErrorKind::Missing, HostWords::SignalRefused { pid: mark.pid, why }))
 }

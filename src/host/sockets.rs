@@ -2,12 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+#[cfg(any(test, not(windows)))]
 use std::net::IpAddr;
 
-use netstat2::{AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, SocketInfo, TcpState};
-
 use super::system;
-use crate::model::{Endpoint, Owner, Port, PortRange, Protocol, Seen, Socket, SocketState, Unseen};
+use crate::model::{Endpoint, Owner, Port, PortRange, Seen, Socket, SocketState, Unseen};
 use crate::words::Message;
 use crate::words::host::HostWords;
 
@@ -58,16 +57,6 @@ pub(super) struct Row {
     pub(super) cgroup: Option<u64>,
 }
 
-/// Everything that netstat2 can list.
-pub(super) const EVERY_PROTOCOL: ProtocolFlags = ProtocolFlags::TCP.union(ProtocolFlags::UDP);
-
-/// The rows of netstat2, and why there are not more of them.
-#[derive(Debug, Default)]
-pub(super) struct Table {
-    pub(super) rows: Vec<Row>,
-    pub(super) trouble: Option<String>,
-}
-
 /// Lists the sockets of this host (of this network namespace) that occupy ports, sorted by endpoint.
 ///
 /// TCP that listens or is merely bound, and UDP that is not connected, is always there; connections, `TIME_WAIT` and
@@ -78,11 +67,11 @@ pub(super) struct Table {
 pub fn sockets(look: &Look) -> (Seen<Vec<Socket>>, Vec<Unseen>) {
     let mut unseen = Vec::new();
     let connections = !look.wanted.is_empty();
-    let mut rows = match system::complete(|protocols| netstat(look, protocols), connections, &mut unseen) {
+    let mut rows = match system::complete(look, connections, &mut unseen) {
         Ok(rows) => rows,
         Err(why) => return (Seen::Unknown(why), unseen),
     };
-    rows.retain(|row| always(row.state) || is_wanted(look, row.endpoint.port));
+    rows.retain(|row| counts(look, row));
     // A connection that nobody holds any more has no number, and comes last of those on its endpoint.
     rows.sort_unstable_by_key(|row| (row.endpoint, row.state, Reverse(row.inode)));
     rows.dedup_by(|next, kept| !always(next.state) && (next.endpoint, next.state) == (kept.endpoint, kept.state));
@@ -100,63 +89,13 @@ const fn always(state: SocketState) -> bool {
     matches!(state, SocketState::Listen | SocketState::Bound | SocketState::Open)
 }
 
+/// Tells whether a socket is to be reported.
+pub(super) fn counts(look: &Look, row: &Row) -> bool {
+    always(row.state) || is_wanted(look, row.endpoint.port)
+}
+
 fn is_wanted(look: &Look, port: Port) -> bool {
     look.wanted.iter().any(|range| range.contains(port))
-}
-
-fn netstat(look: &Look, protocols: ProtocolFlags) -> Table {
-    let families = AddressFamilyFlags::IPV4 | AddressFamilyFlags::IPV6;
-    // Elsewhere the system's list names the processes at no further cost.
-    #[cfg(target_os = "linux")]
-    let found = netstat2::iterate_sockets_info_without_pids(families, protocols);
-    #[cfg(not(target_os = "linux"))]
-    let found = netstat2::iterate_sockets_info(families, protocols);
-    let mut table = Table::default();
-    match found {
-        Ok(found) => {
-            for socket in found {
-                match socket {
-                    Ok(socket) => table
-                        .rows
-                        .extend(row_of(&socket).filter(|row| always(row.state) || is_wanted(look, row.endpoint.port))),
-                    Err(error) => table.trouble = Some(error.to_string()),
-                }
-            }
-        }
-        Err(error) => table.trouble = Some(error.to_string()),
-    }
-    table
-}
-
-fn row_of(socket: &SocketInfo) -> Option<Row> {
-    let (protocol, state) = match &socket.protocol_socket_info {
-        ProtocolSocketInfo::Tcp(tcp) => (Protocol::Tcp, state_of(tcp.state)),
-        ProtocolSocketInfo::Udp(_) => (Protocol::Udp, SocketState::Open),
-    };
-    let address = socket.local_addr();
-    let port = Port::new(socket.local_port())?;
-    #[cfg(target_os = "linux")]
-    let (uid, inode) = (Some(socket.uid), socket.inode);
-    #[cfg(not(target_os = "linux"))]
-    let (uid, inode) = (None, 0);
-    Some(Row {
-        endpoint: Endpoint { address, port, protocol, v6only: false },
-        state,
-        uid,
-        inode,
-        pid: socket.associated_pids.iter().copied().min(),
-        cgroup: None,
-    })
-}
-
-fn state_of(state: TcpState) -> SocketState {
-    match state {
-        TcpState::Listen => SocketState::Listen,
-        TcpState::TimeWait => SocketState::TimeWait,
-        // macOS lists a socket that is bound and not yet connected or listening as closed.
-        TcpState::Closed => SocketState::Bound,
-        _ => SocketState::Connected,
-    }
 }
 
 /// Says that the list of sockets cannot be read.
@@ -176,7 +115,8 @@ pub(super) fn hidden(owners: &[Owner]) -> Option<Unseen> {
     (count > 0).then(|| Unseen { what: "socket-owners", why: HostWords::OwnersHidden { count }.into() })
 }
 
-/// Makes `v6only` true of `[::]` alone, as [`Endpoint`] wants it.
+/// Makes `v6only` true of `[::]` alone, as [`Endpoint`] wants it. The tables of Windows do not tell it.
+#[cfg(any(test, not(windows)))]
 pub(super) fn v6only(address: IpAddr, reported: bool) -> bool {
     reported && address.is_ipv6() && address.is_unspecified()
 }
@@ -190,7 +130,10 @@ pub(super) fn owners_by_pid(rows: &[Row], wants: impl Fn(&Row) -> bool, unseen: 
     let pids: Vec<u32> = pids.into_iter().collect();
     let kind = ProcessRefreshKind::nothing().with_user(UpdateKind::Always);
     let system = super::identity::refreshed(&pids, kind);
-    let users = Users::new_with_refreshed_list().ok();
+    let of = |pid: u32| system.as_ref()?.process(Pid::from_u32(pid));
+    // Not asked where nobody is to be named: it takes long, and where there is no list of users (Wine) it crashes.
+    let somebody = pids.iter().any(|pid| of(*pid).is_some_and(|process| process.user_id().is_some()));
+    let users = somebody.then(|| Users::new_with_refreshed_list().ok()).flatten();
     let owner = |row: &Row| {
         if row.state == SocketState::TimeWait {
             return nobody();
@@ -198,7 +141,7 @@ pub(super) fn owners_by_pid(rows: &[Row], wants: impl Fn(&Row) -> bool, unseen: 
         if !wants(row) {
             return Owner::default();
         }
-        let process = row.pid.and_then(|pid| system.as_ref()?.process(Pid::from_u32(pid)));
+        let process = row.pid.and_then(of);
         let user = process.and_then(|process| users.as_ref()?.get_user_by_id(process.user_id()?));
         let user = user.map(|user| user.name().to_owned());
         let why_unknown = row.pid.is_none().then(|| HostWords::OwnerHidden.into());

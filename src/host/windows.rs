@@ -7,19 +7,20 @@ pub(super) use fetch::{
     boot_id, complete, in_container, owners, port_rules, privileged_user, process_exists, process_start, redirects,
 };
 
-/// Reads `netsh int ipv4 show dynamicport tcp`: the first port and the count, by their numbers alone, because the words
-/// are in the language of the system.
-fn dynamic_ports(text: &str) -> Option<PortRange> {
+/// Reads `netsh int ipv4 show dynamicport tcp`: the first port and the count, by the numbers at the ends of its lines
+/// alone, because the words are in the language of the system, and their bytes in its code page.
+pub(super) fn dynamic_ports(text: &str) -> Option<PortRange> {
     let mut numbers = text.lines().filter_map(|line| {
-        let (words, number) = line.rsplit_once([':', '：'])?;
-        (!words.trim().is_empty()).then(|| number.trim().parse::<u16>().ok()).flatten()
+        let words = line.trim_end().trim_end_matches(|letter: char| letter.is_ascii_digit());
+        let number = line.get(words.len()..)?.trim_end();
+        (!words.trim().is_empty()).then(|| number.parse::<u16>().ok()).flatten()
     });
     counted(numbers.next()?, numbers.next()?)
 }
 
 /// Reads `netsh int ipv4 show excludedportrange protocol=tcp`: lines of a first and a last port. A line with `*` is an
 /// exclusion by the administrator, which automatic choice leaves alone and which may be bound all the same.
-fn excluded_ports(text: &str) -> Excluded {
+pub(super) fn excluded_ports(text: &str) -> Excluded {
     let mut excluded = Excluded::default();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
@@ -36,9 +37,11 @@ fn excluded_ports(text: &str) -> Excluded {
 
 /// The ranges that `netsh` shows as excluded.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Excluded {
-    by_system: Vec<PortRange>,
-    by_administrator: Vec<PortRange>,
+pub(super) struct Excluded {
+    /// By the system, where nobody may bind.
+    pub(super) by_system: Vec<PortRange>,
+    /// By an administrator, where everybody may bind.
+    pub(super) by_administrator: Vec<PortRange>,
 }
 
 fn counted(first: u16, count: u16) -> Option<PortRange> {
@@ -51,12 +54,11 @@ mod fetch {
     use std::env;
     use std::path::PathBuf;
 
-    use netstat2::ProtocolFlags;
-
     use super::{dynamic_ports, excluded_ports};
     use crate::host::identity;
+    use crate::host::netstat::{EVERY_PROTOCOL, netstat};
     use crate::host::rules::{PortRules, Redirect};
-    use crate::host::sockets::{EVERY_PROTOCOL, Row, Table, not_listed, owners_by_pid};
+    use crate::host::sockets::{Look, Row, not_listed, owners_by_pid};
     use crate::host::tool::output_of;
     use crate::model::{Owner, Seen, Unseen};
     use crate::words::Message;
@@ -64,11 +66,11 @@ mod fetch {
 
     /// Takes the rows of netstat2 as they are; the system does not tell `V6ONLY`.
     pub(in crate::host) fn complete(
-        netstat: impl Fn(ProtocolFlags) -> Table,
+        look: &Look,
         _connections: bool,
         unseen: &mut Vec<Unseen>,
     ) -> Result<Vec<Row>, Message> {
-        let table = netstat(EVERY_PROTOCOL);
+        let table = netstat(look, EVERY_PROTOCOL);
         unseen.push(Unseen { what: "v6only", why: HostWords::V6OnlyUnknown.into() });
         table.trouble.map_or(Ok(table.rows), |trouble| Err(not_listed(&trouble)))
     }
@@ -167,7 +169,11 @@ Start Port    End Port      \r
             Start Port      : 49152\r\nNumber of Ports : 16384\r\n\r\n";
         let german = "\nProtokoll tcp Dynamischer Portbereich\n-----\nStartport    : 1025\nAnzahl von Ports : 64511\n";
         let chinese = "\n协议 tcp 动态端口范围\n---\n启动端口        ：49152\n端口数          ：16384\n";
+        let code_page = String::from_utf8_lossy(
+            b"\n\xd0\xad\xd2\xe9 tcp\n---\n\xb6\xcb\xbf\xda \xa3\xba49152\n\xca\xfd \xa3\xba16384\n",
+        );
         let told = |text: &str| dynamic_ports(text).map(|range| range.to_string());
+        assert_eq!(told(&code_page).as_deref(), Some("49152-65535"), "GBK, as code page 936 has it");
         assert_eq!(told(english).as_deref(), Some("49152-65535"));
         assert_eq!(told(german).as_deref(), Some("1025-65535"));
         assert_eq!(told(chinese).as_deref(), Some("49152-65535"));

@@ -76,9 +76,20 @@ impl Pool {
         self.usage_of(self.wans())
     }
 
+    /// As [`Pool::usage`], but without the lock and without changing anything.
+    ///
+    /// # Errors
+    /// `Missing` when the file cannot be read, or the sockets of this host cannot be listed.
+    pub fn usage_at_a_glance(&self) -> Result<(Vec<Usage>, Vec<Unseen>)> {
+        self.usage_with(self.wans(), &self.view()?)
+    }
+
     /// The same for WANs that may have other ranges than the pool's own.
     pub(super) fn usage_of(&self, wans: &[Wan]) -> Result<(Vec<Usage>, Vec<Unseen>)> {
-        let leases = self.leases()?;
+        self.usage_with(wans, &self.leases()?)
+    }
+
+    fn usage_with(&self, wans: &[Wan], leases: &[Granted]) -> Result<(Vec<Usage>, Vec<Unseen>)> {
         let rules = host::port_rules();
         let look = Look { wanted: wans.iter().map(|wan| wan.range).collect(), ..Look::default() };
         let (sockets, unseen) = host::sockets(&look);
@@ -90,7 +101,7 @@ impl Pool {
         for socket in &sockets {
             held.entry(socket.endpoint.port).or_default().push(socket.endpoint);
         }
-        let usage = wans.iter().map(|wan| self.count(wan, &leases, &held, &rules)).collect();
+        let usage = wans.iter().map(|wan| self.count(wan, leases, &held, &rules)).collect();
         Ok((usage, unseen))
     }
 

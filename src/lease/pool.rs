@@ -308,6 +308,15 @@ impl Pool {
         Ok(table.leases)
     }
 
+    /// Tells whether the file is damaged: whoever changes it next sets it aside and goes on with what can be read.
+    ///
+    /// # Errors
+    /// As [`Pool::view`].
+    pub fn is_damaged(&self) -> Result<bool> {
+        let Some(bytes) = self.0.ledger.glance()? else { return Ok(false) };
+        Ok(matches!(format::read(&bytes)?, Read::Damaged(_)))
+    }
+
     /// Returns the leases, without those that are over.
     ///
     /// # Errors

@@ -3,12 +3,14 @@
 //! `judge` says of each published port whether it is free, ours or taken; `choose` decides what moves where.
 
 mod choose;
+pub mod diagnose;
 mod free;
 mod judge;
 mod known;
 mod ripple;
 #[cfg(test)]
 mod tests;
+pub mod tune;
 
 pub use choose::{Decision, Policy, PortPlan, Wishes, choose, group_of, sticky_name, try_port};
 pub use free::free_ports;

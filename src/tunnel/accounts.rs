@@ -33,6 +33,8 @@ struct Inner {
     gone: BTreeMap<ClientName, Totals>,
     /// What was kept before of mappings that the server has not restored yet.
     kept: Kept,
+    /// What other servers on the same database have carried.
+    elsewhere: Kept,
     /// What the last record said.
     recorded: HashMap<(i64, ClientName), Totals>,
 }
@@ -81,7 +83,26 @@ impl Accounts {
         }
     }
 
-    /// Returns everything that the server ever carried, by client.
+    /// Notes what other servers on the same database have carried, as far as they have recorded it.
+    pub(crate) fn see_elsewhere(&self, elsewhere: Kept) {
+        self.lock().elsewhere = elsewhere;
+    }
+
+    /// Returns what other servers have carried of a mapping, by client.
+    pub(crate) fn elsewhere(&self, mapping: i64) -> BTreeMap<ClientName, Totals> {
+        self.lock().elsewhere.get(&mapping).cloned().unwrap_or_default()
+    }
+
+    /// Returns everything that this server and the others on its database ever carried, by client.
+    pub(crate) fn everywhere(&self) -> BTreeMap<ClientName, Totals> {
+        let mut sums = self.by_client();
+        for (client, totals) in self.lock().elsewhere.values().flatten() {
+            *sums.entry(Arc::clone(client)).or_default() += *totals;
+        }
+        sums
+    }
+
+    /// Returns everything that the server itself ever carried, by client.
     pub(crate) fn by_client(&self) -> BTreeMap<ClientName, Totals> {
         let inner = self.lock();
         let mut sums = inner.gone.clone();

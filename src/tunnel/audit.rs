@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 /// Rows that are kept; older ones go when a new one is written. At a change a minute that is two months.
-const ROWS_MAX: i64 = 100_000;
+pub(super) const ROWS_MAX: i64 = 100_000;
 
 /// The table; `at` is UTC in RFC 3339, `detail` JSON.
 pub(super) const CREATE_AUDIT: &str = "CREATE TABLE IF NOT EXISTS audit (
@@ -51,7 +51,7 @@ pub(crate) enum Action {
 
 impl Action {
     /// Returns the stable name.
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::MappingCreated => "mapping.create",
             Self::MappingUpdated => "mapping.update",

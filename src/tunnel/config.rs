@@ -24,8 +24,8 @@ pub struct ServerConfig {
     pub tunnel: TunnelSettings,
     /// The HTTP API.
     pub api: ApiSettings,
-    /// The `SQLite` file that holds the mappings.
-    pub database: PathBuf,
+    /// Where the mappings are kept.
+    pub database: DatabaseSettings,
     /// Recording of traffic.
     pub stats: StatsSettings,
     /// Which targets a direct mapping may reach.
@@ -37,6 +37,12 @@ pub struct ServerConfig {
     pub instance: String,
     /// Whether a first start makes a token and shows its join code; never from a file.
     pub first_token: bool,
+}
+
+/// Returns the variables that are meant for the server and set nothing, each with the one that is nearest.
+#[must_use]
+pub fn misspelt_variables(environment: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    environment.keys().filter_map(|name| Some((name.clone(), settings::misspelt(name)?))).collect()
 }
 
 /// Public ports of mappings.
@@ -98,6 +104,24 @@ pub struct ApiSettings {
     pub rate_limit: u32,
     /// Whether `/metrics` is answered without the key.
     pub metrics_public: bool,
+}
+
+/// The section `database`.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// The `SQLite` file. Certificate and key stand beside it, also where the mappings are kept elsewhere.
+    pub path: PathBuf,
+    /// The database that several servers share, in place of the file.
+    pub shared: Option<SharedDatabase>,
+}
+
+/// Where the address of a shared database stands; it may hold a password.
+#[derive(Debug, Clone)]
+pub enum SharedDatabase {
+    /// `database.url`.
+    Url(Secret),
+    /// `database.url_file`, which nobody else may read.
+    File(PathBuf),
 }
 
 /// The section `stats`.
@@ -216,8 +240,8 @@ impl ServerConfig {
 pub struct IssuerConfig {
     /// The tunnel's own listener.
     pub tunnel: TunnelSettings,
-    /// The `SQLite` file that holds the tokens.
-    pub database: PathBuf,
+    /// Where the tokens are kept.
+    pub database: DatabaseSettings,
 }
 
 impl IssuerConfig {
@@ -295,8 +319,15 @@ impl Given<'_> {
         })
     }
 
-    fn database(&self) -> Result<PathBuf> {
-        Ok(self.text("database.path")?.unwrap_or_else(|| "./data/mappings.db".to_owned()).into())
+    fn database(&self) -> Result<DatabaseSettings> {
+        let path = self.text("database.path")?.unwrap_or_else(|| "./data/mappings.db".to_owned()).into();
+        let shared = match (self.text("database.url")?, self.text("database.url_file")?) {
+            (Some(_), Some(_)) => return Err(wrong("database.url_file", Wanting::NoUrlFile)),
+            (Some(url), None) => Some(SharedDatabase::Url(Secret::new(url))),
+            (None, Some(file)) => Some(SharedDatabase::File(file.into())),
+            (None, None) => None,
+        };
+        Ok(DatabaseSettings { path, shared })
     }
 
     fn tunnel(&self) -> Result<TunnelSettings> {

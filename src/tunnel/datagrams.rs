@@ -14,10 +14,11 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, interval};
 
 use super::forward::{Forwarder, Phase, VISITORS_MAX, reached};
+use super::ledger::Refused;
 use super::link::Link;
 use super::proto::{Kind, Open, OpenFault, Proxy, Reason};
 use super::stream::{Ending, Stream};
-use super::visitors::Entry;
+use super::visitors::{Entry, NO_CLIENT, NO_MORE_STREAMS, NOT_ADMITTED, Refusal, TOO_MANY};
 use super::yard::{Yard, YardQueue};
 
 /// The silence after which a visitor is forgotten. NATs forget UDP after 30 s to some minutes (RFC 4787 asks for two).
@@ -96,7 +97,8 @@ impl Visitors {
         if !known.contains_key(&peer) {
             match self.welcome(peer, known.len()) {
                 Ok(visitor) => drop(known.insert(peer, visitor)),
-                Err(why) => {
+                Err((reason, why)) => {
+                    self.entry.rules.ledger().refuse(reason);
                     if self.entry.trouble.due() {
                         tracing::info!(port = %self.entry.port, visitor = %peer.ip(), why, "datagram refused");
                     }
@@ -113,15 +115,15 @@ impl Visitors {
         }
     }
 
-    fn welcome(&self, peer: SocketAddr, known: usize) -> Result<Visitor, &'static str> {
+    fn welcome(&self, peer: SocketAddr, known: usize) -> Result<Visitor, Refusal> {
         if !self.entry.rules.admits(peer.ip()) {
-            return Err("access list");
+            return Err(NOT_ADMITTED);
         }
         if known >= VISITORS_MAX {
-            return Err("too many visitors");
+            return Err(TOO_MANY);
         }
         let served = self.yard.server_of(&self.entry.client, self.entry.port);
-        let (client, link) = served.ok_or("no client is connected")?;
+        let (client, link) = served.ok_or(NO_CLIENT)?;
         let open = Open {
             kind: Kind::Udp,
             proxy: self.entry.proxy,
@@ -143,8 +145,8 @@ impl Visitors {
         };
         let stream = link.open_datagrams(&open, Box::new(answer), of_visitor);
         let stream = stream.map_err(|fault| match fault {
-            OpenFault::NotInVersion1 => "version 1 carries no datagrams",
-            _ => "the client's session takes no more streams",
+            OpenFault::NotInVersion1 => (Refused::Version1, "version 1 carries no datagrams"),
+            _ => NO_MORE_STREAMS,
         })?;
         Ok(Visitor { link, stream, last })
     }

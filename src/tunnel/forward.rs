@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::dial::dial;
+use super::ledger::Refused;
 use super::policy::{Host, TargetPolicy};
 use super::relay::{End, Left, Up, join, reset};
 use super::rules::Rules;
@@ -200,6 +201,7 @@ async fn serve(
                 if visitors.len() < VISITORS_MAX {
                     visitors.spawn(visit(visitor, peer, Arc::clone(&route), phases.clone()));
                 } else {
+                    route.rules.ledger().refuse(Refused::Crowded);
                     if route.trouble.due() {
                         tracing::warn!(port = %route.port, limit = VISITORS_MAX, "too many visitors");
                     }
@@ -220,6 +222,7 @@ async fn serve(
 /// Serves one visitor and tells whether it had to be cut off.
 async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phases: watch::Receiver<Phase>) -> bool {
     if !route.rules.admits(peer.ip()) {
+        route.rules.ledger().refuse(Refused::AccessList);
         if route.trouble.due() {
             tracing::info!(port = %route.port, visitor = %peer.ip(), "refused by the access list");
         }
@@ -238,6 +241,7 @@ async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phas
     let target = match dialled {
         Ok(target) => target,
         Err(reason) => {
+            route.rules.ledger().refuse(Refused::Unreachable);
             if route.trouble.due() {
                 tracing::warn!(port = %route.port, target = %route.host, target_port = %route.target_port, ?reason,
                     "cannot reach the target");

@@ -22,7 +22,7 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 /// What a server says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Health {
-    /// `ok`, or `degraded` when a mapping is not served.
+    /// `ok`, or `degraded` when a mapping is not served or the database does not answer.
     pub status: String,
     /// Whether clients may connect.
     pub tunnel_enabled: bool,
@@ -80,7 +80,11 @@ fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
             return Err(io::ErrorKind::TimedOut.into());
         }
         stream.set_read_timeout(Some(left))?;
-        let read = stream.read(&mut chunk)?;
+        let read = match stream.read(&mut chunk) {
+            // A signal, such as that of a child that ended, cuts a read with a deadline short.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
         if read == 0 || answer.len() as u64 > ANSWER_BYTES_MAX {
             return Ok(answer);

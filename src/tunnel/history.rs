@@ -71,8 +71,10 @@ pub(crate) struct Interval {
     pub(crate) connections: i64,
 }
 
-fn stored(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+/// Returns totals as a database keeps them: up, down, connections.
+pub(super) fn numbers(totals: Totals) -> [i64; 3] {
+    let Totals { up_bytes, down_bytes, connections } = totals;
+    [up_bytes, down_bytes, connections].map(|number| i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 /// Writes a record; the caller's transaction makes it whole. Writing it twice changes nothing about the totals.
@@ -84,16 +86,16 @@ pub(super) fn write(connection: &Connection, record: &Record) -> rusqlite::Resul
         up_bytes = up_bytes + excluded.up_bytes, down_bytes = down_bytes + excluded.down_bytes,
         connections = connections + excluded.connections";
     let mut insert = connection.prepare_cached(sql)?;
-    for ((port, client), Totals { up_bytes, down_bytes, connections }) in &record.moved {
-        let numbers = [*up_bytes, *down_bytes, *connections].map(stored);
-        insert.execute(params![record.at, port, &**client, numbers[0], numbers[1], numbers[2]])?;
+    for ((port, client), totals) in &record.moved {
+        let [up, down, came] = numbers(*totals);
+        insert.execute(params![record.at, port, &**client, up, down, came])?;
     }
     let sql = "INSERT INTO traffic_totals VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
         up_bytes = excluded.up_bytes, down_bytes = excluded.down_bytes, connections = excluded.connections";
     let mut insert = connection.prepare_cached(sql)?;
-    for (mapping, client, Totals { up_bytes, down_bytes, connections }) in &record.totals {
-        let numbers = [*up_bytes, *down_bytes, *connections].map(stored);
-        insert.execute(params![mapping, &**client, numbers[0], numbers[1], numbers[2]])?;
+    for (mapping, client, totals) in &record.totals {
+        let [up, down, came] = numbers(*totals);
+        insert.execute(params![mapping, &**client, up, down, came])?;
     }
     for mapping in &record.folded {
         connection.prepare_cached("DELETE FROM traffic_totals WHERE mapping = ?1")?.execute([mapping])?;

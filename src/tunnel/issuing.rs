@@ -17,6 +17,7 @@ use super::tokens::{TokenFile, TokenRecord, Tokens};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::outward_address;
 use crate::model::{Port, PortRange, Secret};
+use crate::words::Message;
 use crate::words::trust::TrustWords;
 
 /// The name of the token that a server makes at its first start.
@@ -82,7 +83,7 @@ pub fn create(from: Sources<'_>, name: &str, ports: &[PortRange]) -> Result<Issu
 pub(crate) fn issue(config: &IssuerConfig, name: &str, ports: &[PortRange], author: Author) -> Result<IssuedToken> {
     let server = advertised(&config.tunnel)?;
     let file = TokenFile::open(&config.database)?.by(author);
-    let pin = TlsFiles::of(&config.tunnel.tls, &config.database).map(|files| files.pin()).transpose()?;
+    let pin = TlsFiles::of(&config.tunnel.tls, &config.database.path).map(|files| files.pin()).transpose()?;
     let token = Token::random();
     let view = file.insert(&token, name, ports)?.into();
     let text = Secret::new(token.expose());
@@ -156,14 +157,13 @@ pub(crate) struct Door {
 impl Door {
     /// Reads or makes certificate and tokens, after the store has brought the database up to date. Plaintext that
     /// other machines can reach is [`ErrorKind::Refused`] unless a person insists.
-    pub(crate) fn open(config: &ServerConfig, insecure: bool) -> Result<Self> {
+    pub(crate) fn open(config: &ServerConfig, file: TokenFile, insecure: bool) -> Result<Self> {
         let tunnel = &config.tunnel;
         if tunnel.tls == Tls::Off {
             judge_plaintext(tunnel, insecure)?;
         }
-        let files = TlsFiles::of(&tunnel.tls, &config.database);
+        let files = TlsFiles::of(&tunnel.tls, &config.database.path);
         let tls = files.map(ServerTls::open).transpose()?.map(Arc::new);
-        let file = TokenFile::open(&config.database)?;
         let pin = tls.as_ref().map(|tls| tls.pin());
         if let Some(pin) = pin {
             tracing::info!(%pin, "clients know this server by its pin");
@@ -171,7 +171,7 @@ impl Door {
         let mut join_code = None;
         if file.is_fresh()? {
             if config.first_token {
-                join_code = Some(first_join_code(tunnel, &file, pin)?);
+                join_code = first_join_code(tunnel, &file, pin)?;
             } else {
                 tracing::info!("no client can connect yet; `portwright tunnel token create --name NAME` makes a token");
             }
@@ -180,10 +180,14 @@ impl Door {
     }
 }
 
-fn first_join_code(tunnel: &TunnelSettings, file: &TokenFile, pin: Option<Pin>) -> Result<Secret> {
+fn first_join_code(tunnel: &TunnelSettings, file: &TokenFile, pin: Option<Pin>) -> Result<Option<Secret>> {
     let (server, token) = (advertised(tunnel)?, Token::random());
-    file.insert(&token, FIRST_TOKEN, &[])?;
-    Ok(JoinCode { server, token, pin }.expose())
+    match file.insert(&token, FIRST_TOKEN, &[]) {
+        Ok(_) => Ok(Some(JoinCode { server, token, pin }.expose())),
+        // Another server on the same database was first, and shows the code of its token.
+        Err(error) if matches!(error.message(), Message::Trust(TrustWords::TokenNameTaken { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn judge_plaintext(tunnel: &TunnelSettings, insecure: bool) -> Result<()> {
@@ -214,21 +218,25 @@ mod tests {
         ServerConfig::parse(&yaml, &key, |_| unreachable!("no key file")).expect("a configuration")
     }
 
+    fn open_door(config: &ServerConfig, insecure: bool) -> Result<Door> {
+        Door::open(config, TokenFile::open(&config.database)?, insecure)
+    }
+
     #[test]
     fn a_first_start_makes_one_token_and_shows_its_code_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = config(folder.path(), "address: 'tunnel.example.org:443'");
-        let door = Door::open(&config, false).expect("a door");
+        let door = open_door(&config, false).expect("a door");
         let code: JoinCode = door.join_code.expect("a code").expose().parse().expect("whole");
         assert_eq!(code.server.to_string(), "tunnel.example.org:443");
         assert_eq!(code.pin, door.tls.as_ref().map(|tls| tls.pin()));
         let row = door.tokens.get(code.token.id()).expect("known");
         assert_eq!((row.name.as_str(), &row.verifier), ("default", &code.token.verifier()));
-        assert!(Door::open(&config, false).expect("a door").join_code.is_none(), "a second start");
+        assert!(open_door(&config, false).expect("a door").join_code.is_none(), "a second start");
         let file = TokenFile::open(&config.database).expect("the tokens");
         file.revoke(&row.id.to_string()).expect("revoked");
-        assert!(Door::open(&config, false).expect("a door").join_code.is_none(), "revoked is not the same as none");
-        let stored = std::fs::read(&config.database).expect("the database");
+        assert!(open_door(&config, false).expect("a door").join_code.is_none(), "revoked is not the same as none");
+        let stored = std::fs::read(&config.database.path).expect("the database");
         let secret = code.token.expose_secret();
         assert!(!stored.windows(32).any(|window| window == secret), "the database does not hold the token");
     }
@@ -271,7 +279,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = config(folder.path(), "");
         config.first_token = false;
-        let door = Door::open(&config, false).expect("a door");
+        let door = open_door(&config, false).expect("a door");
         assert!(door.join_code.is_none());
         assert_eq!(TokenFile::open(&config.database).expect("the tokens").list().expect("none"), []);
     }
@@ -289,7 +297,7 @@ mod tests {
     fn plaintext_for_other_machines_needs_a_person_who_insists() {
         let folder = tempfile::tempdir().expect("a folder");
         let open =
-            |more: &str, insecure| Door::open(&config(folder.path(), more), insecure).map(|door| door.tls.is_none());
+            |more: &str, insecure| open_door(&config(folder.path(), more), insecure).map(|door| door.tls.is_none());
         let error = open("tls: off", false).expect_err("refused");
         assert!(error.kind() == ErrorKind::Refused && error.way_out().is_some());
         assert_eq!(open("tls: off", true), Ok(true));

@@ -125,9 +125,45 @@ pub(crate) struct VisitView {
     pub(crate) rates: (u64, u64),
 }
 
+/// Why a visitor was not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The list of the mapping does not let it in.
+    AccessList,
+    /// As many visitors as one mapping may have are there, or as many streams as one client takes.
+    Crowded,
+    /// No client is connected that could dial.
+    NoClient,
+    /// The target is not to be reached, or not to be allowed.
+    Unreachable,
+    /// What the mapping asks for does not exist in version 1 of the protocol.
+    Version1,
+}
+
+impl Refused {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::AccessList, Self::Crowded, Self::NoClient, Self::Unreachable, Self::Version1];
+
+    /// The name in labels of `/metrics`.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::AccessList => "access_list",
+            Self::Crowded => "crowded",
+            Self::NoClient => "no_client",
+            Self::Unreachable => "unreachable",
+            Self::Version1 => "version_1",
+        }
+    }
+}
+
 /// The ledger of one mapping.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(Mutex<Book>);
+pub(crate) struct Ledger {
+    book: Mutex<Book>,
+    /// Visitors that were not served since the start, in the order of [`Refused::ALL`].
+    refused: [AtomicU64; Refused::ALL.len()],
+}
 
 #[derive(Debug, Default)]
 struct Book {
@@ -140,11 +176,11 @@ struct Book {
 impl Ledger {
     /// Opens a ledger that goes on from what was counted before.
     pub(crate) fn with(settled: BTreeMap<ClientName, Totals>) -> Self {
-        Self(Mutex::new(Book { settled, ..Book::default() }))
+        Self { book: Mutex::new(Book { settled, ..Book::default() }), ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters a visitor whose target `client` dials, and returns where its bytes are counted.
@@ -189,6 +225,18 @@ impl Ledger {
             sum += Totals { up_bytes, down_bytes, connections: 0 };
         }
         sum
+    }
+
+    /// Counts a visitor that was not served.
+    pub(crate) fn refuse(&self, why: Refused) {
+        for (_, count) in Refused::ALL.iter().zip(&self.refused).filter(|(reason, _)| **reason == why) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Returns how many visitors were not served, by the reason.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (Refused, u64)> {
+        Refused::ALL.into_iter().zip(self.refused.iter().map(|count| count.load(Relaxed)))
     }
 
     /// Returns how many visitors are there.

@@ -21,14 +21,14 @@ use super::audit::{Action, Author};
 use super::config::MappingPorts;
 use super::datagrams;
 use super::forward::{Draining, Forwarder, OwnPorts, Pace, Route, this_machine};
-use super::ledger::Ledger;
+use super::ledger::{ClientName, Ledger, Totals};
 use super::policy::{Access, Denial, Host, TargetPolicy};
 use super::proto::Kind;
 use super::refusal::Refusal;
 use super::request::{self, Changed, Changes, TCP, Wanted};
 use super::rules::Rules;
 use super::sessions::{Running, Sessions};
-use super::store::{NewMapping, Store, StoredMapping};
+use super::store::{Contents, NewMapping, Store, StoreFault, StoredMapping};
 use super::visitors::{self, Entry};
 use super::yard::YardQueue;
 use crate::host::prepare_listener;
@@ -130,6 +130,19 @@ pub(crate) struct Listed {
 pub(crate) struct Counted {
     pub(crate) mapping: NewMapping,
     pub(crate) ledger: Arc<Ledger>,
+    /// What other servers on the same database have counted, by client.
+    pub(crate) elsewhere: BTreeMap<ClientName, Totals>,
+}
+
+impl Counted {
+    /// Returns what all servers have carried, by client.
+    pub(crate) fn by_client(&self) -> BTreeMap<ClientName, Totals> {
+        let mut sums = self.ledger.by_client();
+        for (client, totals) in &self.elsewhere {
+            *sums.entry(Arc::clone(client)).or_default() += *totals;
+        }
+        sums
+    }
 }
 
 /// How many mappings are in each state.
@@ -176,19 +189,84 @@ impl Mappings {
     /// while the reason may pass; the others are served.
     pub(crate) async fn restore(&self, rows: Vec<StoredMapping>) {
         for stored in rows {
-            let port = stored.mapping.source_port;
-            let ledger = self.0.accounts.restore(stored.id, port);
-            let row = &stored.mapping;
-            // A list that cannot be read lets nobody in; such a mapping is not served anyway.
-            let access = request::restored(row.clone(), &self.0.ports).map(|wanted| wanted.access);
-            let rules = Rules::new(access.unwrap_or(Access::Only(Vec::new())), row.bandwidth_limit, ledger);
-            let live = Live { stored, rules: Arc::new(rules), state: State::Failed(Refusal::reloading()), failures: 0 };
-            self.0.live().insert(port, live);
-            if let Err(refusal) = self.begin(port).await {
-                let reason = refusal.words.say(Lang::En);
-                tracing::error!(%port, code = refusal.code, reason, "cannot restore a mapping");
+            self.take_up(stored).await;
+        }
+    }
+
+    /// Serves a row of the database.
+    async fn take_up(&self, stored: StoredMapping) {
+        let port = stored.mapping.source_port;
+        let ledger = self.0.accounts.restore(stored.id, port);
+        let rules = Rules::new(self.access_of(&stored.mapping), stored.mapping.bandwidth_limit, ledger);
+        let live = Live { stored, rules: Arc::new(rules), state: State::Failed(Refusal::reloading()), failures: 0 };
+        self.0.live().insert(port, live);
+        if let Err(refusal) = self.begin(port).await {
+            let reason = refusal.words.say(Lang::En);
+            tracing::error!(%port, code = refusal.code, reason, "cannot restore a mapping");
+        }
+    }
+
+    /// A list that cannot be read lets nobody in; such a mapping is not served anyway.
+    fn access_of(&self, row: &NewMapping) -> Access {
+        let wanted = request::restored(row.clone(), &self.0.ports);
+        wanted.map_or(Access::Only(Vec::new()), |wanted| wanted.access)
+    }
+
+    /// Follows a database that other servers change, too, until it is aborted.
+    pub(crate) async fn follow(self, mut changes: tokio::sync::watch::Receiver<u64>) {
+        while changes.changed().await.is_ok() {
+            // What cannot be read now is read a few seconds later.
+            if let Err(fault) = self.agree().await {
+                tracing::debug!(?fault, "the mappings cannot be read; what is served goes on");
             }
         }
+    }
+
+    /// Makes what is served what the database says: new rows are served, rows that are gone are closed as a removal
+    /// closes them, and rules are changed as an update changes them.
+    ///
+    /// The rows are read while no change of ours is under way, so that they are never older than what we wrote.
+    async fn agree(&self) -> Result<(), StoreFault> {
+        let change = self.0.changes.lock().await;
+        if *change == Stage::Closing {
+            return Ok(());
+        }
+        let Some(Contents { mappings, totals }) = self.0.store.read_again().await? else { return Ok(()) };
+        self.0.accounts.see_elsewhere(totals);
+        let mut wanted: BTreeMap<Port, StoredMapping> =
+            mappings.into_iter().map(|stored| (stored.mapping.source_port, stored)).collect();
+        let (mut gone, mut moved) = (Vec::new(), Vec::new());
+        for (port, live) in self.0.live().iter_mut() {
+            match wanted.remove(port) {
+                Some(stored) if live.stored == stored => {}
+                Some(stored) if live.stored.id == stored.id => {
+                    live.rules.change(self.access_of(&stored.mapping), stored.mapping.bandwidth_limit);
+                    let failed = matches!(live.state, State::Failed(_));
+                    if leads_alike(&live.stored.mapping, &stored.mapping) && !failed {
+                        live.stored = stored;
+                    } else {
+                        moved.push((*port, stored));
+                    }
+                    tracing::info!(%port, "mapping updated by another server");
+                }
+                other => {
+                    wanted.extend(other.map(|stored| (*port, stored)));
+                    gone.push(*port);
+                }
+            }
+        }
+        for port in gone {
+            self.let_go(port).await;
+            tracing::info!(%port, "mapping removed by another server");
+        }
+        for (port, stored) in moved {
+            self.lead(port, stored).await;
+        }
+        for (port, stored) in wanted {
+            tracing::info!(%port, "mapping made by another server");
+            self.take_up(stored).await;
+        }
+        Ok(())
     }
 
     /// Opens a mapping that is not served, and has it tried again when that may help.
@@ -232,7 +310,8 @@ impl Mappings {
     }
 
     /// Changes what a request names and leaves the rest: on disk first, then at once for visitors who come, and the limit
-    /// also for those who are there. Nobody is cut off. A mapping that is not served is tried again.
+    /// also for those who are there. Nobody is cut off for that; where visitors are to be led elsewhere, those who are
+    /// there have five seconds to finish. A mapping that is not served is tried again.
     pub(crate) async fn update(&self, port: Port, changes: Changes, author: Author) -> Result<(), Refusal> {
         let change = self.0.changes.lock().await;
         check_open(*change)?;
@@ -241,21 +320,22 @@ impl Mappings {
             let found = live.get(&port).ok_or_else(|| Refusal::no_mapping(port))?;
             (found.stored.clone(), Arc::clone(&found.rules))
         };
-        let Changed { row, access, detail } = request::changed(&former.mapping, changes)?;
-        let stored = StoredMapping { mapping: row, ..former };
+        let Changed { wanted, moved, detail } = request::changed(&former.mapping, changes)?;
+        if moved {
+            self.0.judge(&wanted)?;
+        }
+        let stored = StoredMapping { mapping: wanted.row, ..former };
         let limit = stored.mapping.bandwidth_limit;
         let written = self.0.store.update(stored.clone(), author, detail).await;
         if !written.map_err(Refusal::storage)? {
             return Err(Refusal::no_mapping(port));
         }
-        rules.change(access, limit);
-        let failed = self.0.live().get_mut(&port).is_some_and(|live| {
+        rules.change(wanted.access, limit);
+        let failed = self.0.live().get(&port).is_some_and(|live| matches!(live.state, State::Failed(_)));
+        if failed || moved {
+            self.lead(port, stored).await;
+        } else if let Some(live) = self.0.live().get_mut(&port) {
             live.stored = stored;
-            matches!(live.state, State::Failed(_))
-        });
-        if failed {
-            // The update stands; the list says whether the mapping is served now.
-            let _ = self.begin(port).await;
         }
         tracing::info!(%port, "mapping updated");
         Ok(())
@@ -270,6 +350,23 @@ impl Mappings {
         }
         let noted = self.0.store.note(author, Action::MappingReloaded, port.to_string()).await;
         noted.map_err(Refusal::storage)?;
+        self.shut(port).await;
+        let outcome = self.begin(port).await;
+        tracing::info!(%port, served = outcome.is_ok(), "mapping reloaded");
+        outcome
+    }
+
+    /// Serves a mapping as its new row says; the list says how that went.
+    async fn lead(&self, port: Port, stored: StoredMapping) {
+        self.shut(port).await;
+        if let Some(live) = self.0.live().get_mut(&port) {
+            live.stored = stored;
+        }
+        let _ = self.begin(port).await;
+    }
+
+    /// Closes the listener of a mapping that stays.
+    async fn shut(&self, port: Port) {
         let former = self.0.live().get_mut(&port).map(|live| {
             let former = std::mem::replace(&mut live.state, State::Failed(Refusal::reloading()));
             (former, live.stored.mapping.protocol == TCP)
@@ -277,27 +374,28 @@ impl Mappings {
         if let Some((State::Active(forwarder), is_tcp)) = former {
             self.end(port, forwarder, is_tcp).await;
         }
-        let outcome = self.begin(port).await;
-        tracing::info!(%port, served = outcome.is_ok(), "mapping reloaded");
-        outcome
     }
 
     /// Removes the mapping of `port`: off the disk first, then its listener; visitors have five seconds to finish.
     pub(crate) async fn remove(&self, port: Port, author: Author) -> Result<(), Refusal> {
         let _change = self.0.changes.lock().await;
         let stored = self.0.store.remove(port, author).await.map_err(Refusal::storage)?;
-        let live = self.0.live().remove(&port);
-        if !stored && live.is_none() {
+        if !self.let_go(port).await && !stored {
             return Err(Refusal::no_mapping(port));
-        }
-        if let Some(Live { state, stored, .. }) = live {
-            if let State::Active(forwarder) = state {
-                self.end(port, forwarder, stored.mapping.protocol == TCP).await;
-            }
-            self.0.accounts.retire(stored.id);
         }
         tracing::info!(%port, "mapping removed");
         Ok(())
+    }
+
+    /// Serves `port` no longer and tells whether it was a mapping; visitors have five seconds to finish.
+    async fn let_go(&self, port: Port) -> bool {
+        let live = self.0.live().remove(&port);
+        let Some(Live { state, stored, .. }) = live else { return false };
+        if let State::Active(forwarder) = state {
+            self.end(port, forwarder, stored.mapping.protocol == TCP).await;
+        }
+        self.0.accounts.retire(stored.id);
+        true
     }
 
     /// Frees the port of a listener and lets its visitors finish in the background.
@@ -326,7 +424,7 @@ impl Mappings {
     pub(crate) fn counted(&self) -> Vec<Counted> {
         let counted = |live: &Live| {
             let (mapping, ledger) = (live.stored.mapping.clone(), Arc::clone(live.rules.ledger()));
-            Counted { mapping, ledger }
+            Counted { mapping, ledger, elsewhere: self.0.accounts.elsewhere(live.stored.id) }
         };
         self.0.live().values().map(counted).collect()
     }
@@ -359,9 +457,11 @@ impl Mappings {
         self.0.tunnel.as_ref().map(|tunnel| tunnel.sessions.list()).unwrap_or_default()
     }
 
-    /// Tells whether every mapping is served and the system has descriptors left.
+    /// Tells whether every mapping is served, the database answers and the system has descriptors left.
     pub(crate) fn healthy(&self) -> bool {
-        !self.0.accepts.recent() && self.0.live().values().all(|live| matches!(live.state, State::Active(_)))
+        self.0.store.is_reachable()
+            && !self.0.accepts.recent()
+            && self.0.live().values().all(|live| matches!(live.state, State::Active(_)))
     }
 
     /// Closes every listener, lets visitors finish until `deadline` or `now`, resets the rest and returns how many that
@@ -464,17 +564,31 @@ impl Inner {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Judges a target as far as it can be before it is dialled: an address, and whether there is a tunnel at all.
+    fn judge(&self, wanted: &Wanted) -> Result<(), Refusal> {
+        let row = &wanted.row;
+        if row.use_tunnel && self.tunnel.is_none() {
+            return Err(Refusal::new(503, "tunnel_unavailable", TunnelWords::TunnelUnavailable));
+        }
+        let Host::Address(address) = wanted.host else { return Ok(()) };
+        let own = |address, port| self.own.covers(address, port) || (port == row.source_port && this_machine(address));
+        let denial = if row.use_tunnel {
+            // The client judges the address that it dials; what no mapping may reach is refused here already.
+            let denial = self.policy.judge("", address, row.target_port, |_, _| false);
+            denial.filter(|denial| matches!(denial, Denial::Special | Denial::Listed))
+        } else {
+            self.policy.judge("", address, row.target_port, own)
+        };
+        let target = || SocketAddr::new(address, row.target_port.get()).to_string();
+        denial.map_or(Ok(()), |denial| Err(Refusal::target(denial, target())))
+    }
+
     /// Judges the target and binds the public port.
     async fn open(&self, wanted: &Wanted, rules: &Arc<Rules>) -> Result<Opened, Refusal> {
+        self.judge(wanted)?;
         let row = &wanted.row;
         if row.use_tunnel {
             return self.open_through_tunnel(wanted, rules).await;
-        }
-        let own = |address, port| self.own.covers(address, port) || (port == row.source_port && this_machine(address));
-        if let Host::Address(address) = wanted.host
-            && let Some(denial) = self.policy.judge("", address, row.target_port, own)
-        {
-            return Err(Refusal::target(denial, SocketAddr::new(address, row.target_port.get()).to_string()));
         }
         let listener = self.bind(row.source_port).await?;
         let route = Route {
@@ -492,16 +606,6 @@ impl Inner {
 
     async fn open_through_tunnel(&self, wanted: &Wanted, rules: &Arc<Rules>) -> Result<Opened, Refusal> {
         let row = &wanted.row;
-        if self.tunnel.is_none() {
-            return Err(Refusal::new(503, "tunnel_unavailable", TunnelWords::TunnelUnavailable));
-        }
-        // The client judges the address that it dials; what no mapping may reach is refused here already.
-        if let Host::Address(address) = wanted.host
-            && let Some(denial @ (Denial::Special | Denial::Listed)) =
-                self.policy.judge("", address, row.target_port, |_, _| false)
-        {
-            return Err(Refusal::target(denial, SocketAddr::new(address, row.target_port.get()).to_string()));
-        }
         let entry = Entry {
             port: row.source_port,
             client: row.client.clone(),
@@ -548,6 +652,12 @@ impl Inner {
         self.own.add(port);
         Ok(forwarder)
     }
+}
+
+/// Tells whether two rows lead their visitors to the same target in the same way.
+fn leads_alike(former: &NewMapping, present: &NewMapping) -> bool {
+    let NewMapping { bandwidth_limit, access_rule, access_ips, name, .. } = present.clone();
+    NewMapping { bandwidth_limit, access_rule, access_ips, name, ..former.clone() } == *present
 }
 
 fn check_open(stage: Stage) -> Result<(), Refusal> {

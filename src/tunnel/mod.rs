@@ -1,4 +1,5 @@
-//! The bundled tunnel server: direct TCP forwarding from public ports, kept in `SQLite`, steered through an HTTP API.
+//! The bundled tunnel server: forwarding from public ports, kept in `SQLite` or `PostgreSQL`, steered through an HTTP
+//! API.
 //!
 //! `settings`, `config`, `policy` and `request` are pure; `relay` and `forward` move bytes; `store` keeps the mappings
 //! and `mappings` serves them; `guard` and `api` are the door; `server` puts it all together.
@@ -15,6 +16,7 @@ mod dashboard;
 mod datagrams;
 mod dial;
 pub(crate) mod entry;
+pub mod examine;
 pub mod exposure;
 mod ferry;
 mod files;
@@ -58,3 +60,4 @@ mod yard;
 
 pub use health::{Health, health_probe, shows_certificate};
 pub use templates::{LaidOut, Layout, render};
+pub use tls::certificate_validity;

@@ -83,7 +83,13 @@ impl Refusal {
     /// What a verb for tokens refused.
     pub(crate) fn token(error: &Error) -> Self {
         let reason = TunnelWords::Because { reason: Box::new(error.message().clone()) };
-        let Message::Trust(words) = error.message() else { return Self::new(500, "storage_failed", reason) };
+        let words = match error.message() {
+            Message::Trust(words) => words,
+            Message::Tunnel(TunnelWords::StorageUnavailable | TunnelWords::PostgresUnusable { .. }) => {
+                return Self::storage(StoreFault::Unavailable);
+            }
+            _ => return Self::new(500, "storage_failed", reason),
+        };
         match words {
             TrustWords::BadTokenName | TrustWords::TokenNameReserved { .. } => {
                 Self::new(400, "invalid_field", reason).about("name")
@@ -106,6 +112,7 @@ impl Refusal {
     pub(crate) fn storage(fault: StoreFault) -> Self {
         match fault {
             StoreFault::Full => Self::new(507, "storage_full", TunnelWords::StorageFull),
+            StoreFault::Unavailable => Self::new(503, "storage_unavailable", TunnelWords::StorageUnavailable),
             StoreFault::Exists | StoreFault::Failed => Self::new(500, "storage_failed", TunnelWords::StorageFailed),
         }
     }

@@ -117,8 +117,7 @@ pub(crate) fn create(body: &[u8], ports: &MappingPorts, target_offset: u16) -> R
     let client = name("client", client)?;
     let use_tunnel = match use_tunnel {
         None => !client.is_empty() || (host.is_none() && target_port.is_none()),
-        Some(Value::Bool(through)) => through,
-        Some(_) => return Err(Refusal::field("use_tunnel", Wanting::TrueOrFalse)),
+        Some(value) => flag(&value)?,
     };
     let networks = networks(networks_given)?;
     let rule = text("access_rule", rule)?.unwrap_or_default();
@@ -171,6 +170,12 @@ pub(crate) struct Changes {
     bandwidth_limit: Option<u64>,
     access_rule: Option<String>,
     access_ips: Option<Vec<String>>,
+    target_host: Option<Host>,
+    target_port: Option<Port>,
+    use_tunnel: Option<bool>,
+    client: Option<String>,
+    protocol: Option<String>,
+    proxy_protocol: Option<String>,
 }
 
 /// Reads the body of `POST /api/mapping/update`.
@@ -179,8 +184,21 @@ pub(crate) fn update(body: &[u8]) -> Result<(Port, Changes), Refusal> {
     let port = fields.either_port();
     let [name_given, limit, rule, networks_given] =
         ["name", "bandwidth_limit", "access_rule", "access_ips"].map(|field| fields.take(field));
+    let [target_ip, target_host, target_port, use_tunnel, client, protocol, proxy_protocol] =
+        ["target_ip", "target_host", "target_port", "use_tunnel", "client", "protocol", "proxy_protocol"]
+            .map(|field| fields.take(field));
     fields.end()?;
+    // An empty text is the usual one, which the mapping may have to be put back to.
+    let or_usual = |field, value: Option<Value>, usual: &str| -> Result<Option<String>, Refusal> {
+        value.map(|value| Ok(text(field, Some(value))?.unwrap_or_else(|| usual.to_owned()))).transpose()
+    };
     let changes = Changes {
+        target_host: target(target_ip, target_host)?,
+        target_port: target_port.map(|value| self::port("target_port", &value)).transpose()?,
+        use_tunnel: use_tunnel.as_ref().map(flag).transpose()?,
+        client: client.map(|value| name("client", Some(value))).transpose()?,
+        protocol: or_usual("protocol", protocol, TCP)?,
+        proxy_protocol: or_usual("proxy_protocol", proxy_protocol, "")?,
         name: name_given.map(|value| name("name", Some(value))).transpose()?,
         bandwidth_limit: limit.map(|value| bandwidth(Some(&value))).transpose()?,
         access_rule: text("access_rule", rule)?,
@@ -192,43 +210,62 @@ pub(crate) fn update(body: &[u8]) -> Result<(Port, Changes), Refusal> {
 /// A row with changes applied, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Changed {
-    pub(crate) row: NewMapping,
-    pub(crate) access: Access,
+    pub(crate) wanted: Wanted,
+    /// Whether visitors are led elsewhere, so that the listener has to be opened anew.
+    pub(crate) moved: bool,
     /// What was changed, as the audit keeps it: `{"field": {"from", "to"}}`.
     pub(crate) detail: Value,
 }
 
-/// Applies `changes` to a row. Rule and networks are judged together, whichever of them was named.
+/// Applies `changes` to a row. What belongs together is judged together, whichever of it was named.
 pub(crate) fn changed(row: &NewMapping, changes: Changes) -> Result<Changed, Refusal> {
     let before = row;
-    let mut row = row.clone();
-    let Changes { name, bandwidth_limit, access_rule, access_ips } = changes;
-    row.name = name.unwrap_or(row.name);
-    row.bandwidth_limit = bandwidth_limit.unwrap_or(row.bandwidth_limit);
-    row.access_rule = access_rule.unwrap_or(row.access_rule);
-    let networks = match access_ips {
+    let networks = match changes.access_ips {
         Some(networks) => networks,
         None => networks(Some(Value::String(row.access_ips.clone())))?,
     };
-    let access = Access::parse(&row.access_rule, &networks).map_err(access_refusal)?;
-    row.access_ips = Value::from(networks).to_string();
-    let mut detail = serde_json::Map::new();
-    for (field, from, to) in [
+    let row = NewMapping {
+        source_port: row.source_port,
+        target_host: changes.target_host.map_or_else(|| row.target_host.clone(), |host| host.to_string()),
+        target_port: changes.target_port.unwrap_or(row.target_port),
+        use_tunnel: changes.use_tunnel.unwrap_or(row.use_tunnel),
+        bandwidth_limit: changes.bandwidth_limit.unwrap_or(row.bandwidth_limit),
+        access_rule: changes.access_rule.unwrap_or_else(|| row.access_rule.clone()),
+        access_ips: Value::from(networks).to_string(),
+        name: changes.name.unwrap_or_else(|| row.name.clone()),
+        protocol: changes.protocol.unwrap_or_else(|| row.protocol.clone()),
+        client: changes.client.unwrap_or_else(|| row.client.clone()),
+        proxy_protocol: changes.proxy_protocol.unwrap_or_else(|| row.proxy_protocol.clone()),
+    };
+    let wanted = judged(row)?;
+    let row = &wanted.row;
+    let ways = [
+        ("target_host", json!(before.target_host), json!(row.target_host)),
+        ("target_port", json!(before.target_port), json!(row.target_port)),
+        ("use_tunnel", json!(before.use_tunnel), json!(row.use_tunnel)),
+        ("client", json!(before.client), json!(row.client)),
+        ("protocol", json!(before.protocol), json!(row.protocol)),
+        ("proxy_protocol", json!(before.proxy_protocol), json!(row.proxy_protocol)),
+    ];
+    let moved = ways.iter().any(|(_, from, to)| from != to);
+    let rules = [
         ("name", json!(before.name), json!(row.name)),
         ("bandwidth_limit", json!(before.bandwidth_limit), json!(row.bandwidth_limit)),
         ("access_rule", json!(before.access_rule), json!(row.access_rule)),
         ("access_ips", json!(before.access_ips), json!(row.access_ips)),
-    ] {
-        if from != to {
-            detail.insert(field.to_owned(), json!({ "from": from, "to": to }));
-        }
-    }
-    Ok(Changed { row, access, detail: Value::Object(detail) })
+    ];
+    let differing = ways.into_iter().chain(rules).filter(|(_, from, to)| from != to);
+    let detail = differing.map(|(field, from, to)| (field.to_owned(), json!({ "from": from, "to": to }))).collect();
+    Ok(Changed { wanted, moved, detail: Value::Object(detail) })
 }
 
 /// Judges a row of the database as strictly as a request, because the rules may have changed since.
 pub(crate) fn restored(row: NewMapping, ports: &MappingPorts) -> Result<Wanted, Refusal> {
     check_port(row.source_port, ports)?;
+    judged(row)
+}
+
+fn judged(row: NewMapping) -> Result<Wanted, Refusal> {
     let host = row.target_host.parse().map_err(|wanted| Refusal::field("target_host", wanted))?;
     let networks = networks(Some(Value::String(row.access_ips.clone())))?;
     let access = Access::parse(&row.access_rule, &networks).map_err(access_refusal)?;
@@ -282,6 +319,10 @@ fn check_port(port: Port, ports: &MappingPorts) -> Result<(), Refusal> {
         return Err(Refusal::new(400, "port_out_of_range", words).about("port"));
     }
     Ok(())
+}
+
+fn flag(use_tunnel: &Value) -> Result<bool, Refusal> {
+    use_tunnel.as_bool().ok_or_else(|| Refusal::field("use_tunnel", Wanting::TrueOrFalse))
 }
 
 /// A string; an empty one stands for nothing given, as `null` does.
@@ -463,22 +504,40 @@ mod tests {
             changed(&row, changes)
         };
         let limited = apply(r#"{"port":10022,"bandwidth_limit":7}"#).expect("a limit");
-        assert_eq!(limited.row, NewMapping { bandwidth_limit: 7, ..row.clone() });
-        assert!(!limited.access.admits("192.0.2.1".parse().unwrap()), "the list still stands");
+        assert_eq!(limited.wanted.row, NewMapping { bandwidth_limit: 7, ..row.clone() });
+        assert!(!limited.wanted.access.admits("192.0.2.1".parse().unwrap()), "the list still stands");
         assert_eq!(limited.detail, json!({ "bandwidth_limit": { "from": 1000, "to": 7 } }));
         let other = apply(r#"{"source_port":10022,"access_rule":"blacklist","name":null}"#).expect("a rule");
-        assert_eq!((other.row.name.as_str(), other.row.access_ips.as_str()), ("ssh", r#"["10.0.0.0/8"]"#));
-        assert!(other.access.admits("192.0.2.1".parse().unwrap()));
+        assert_eq!(
+            (other.wanted.row.name.as_str(), other.wanted.row.access_ips.as_str()),
+            ("ssh", r#"["10.0.0.0/8"]"#)
+        );
+        assert!(other.wanted.access.admits("192.0.2.1".parse().unwrap()));
         let open = apply(r#"{"port":10022,"access_rule":"disabled","access_ips":"[]","name":""}"#).expect("open");
-        assert_eq!((open.row.name.as_str(), open.access), ("", Access::Open));
-        assert_eq!(apply(r#"{"port":10022}"#).expect("nothing").row, row);
+        assert_eq!((open.wanted.row.name.as_str(), open.wanted.access), ("", Access::Open));
+        assert_eq!(apply(r#"{"port":10022}"#).expect("nothing").wanted.row, row);
+        assert!(!limited.moved && !open.moved);
+        let led = apply(r#"{"port":10022,"target_ip":"::1","use_tunnel":true,"client":"home","proxy_protocol":"v2"}"#);
+        let led = led.expect("another way");
+        assert!(led.moved && led.wanted.proxy == Proxy::V2);
+        assert_eq!(led.detail["target_host"], json!({ "from": "127.0.0.1", "to": "::1" }));
+        assert_eq!((led.wanted.row.target_port, led.wanted.row.client.as_str()), (row.target_port, "home"));
+        let (_, back) = update(br#"{"port":10022,"proxy_protocol":"","client":""}"#).expect("the usual ones");
+        let back = changed(&led.wanted.row, back).expect("back").wanted;
+        assert_eq!((back.row.client.as_str(), back.proxy), ("", Proxy::Off));
+        assert_eq!(
+            apply(r#"{"port":10022,"use_tunnel":false,"protocol":"udp"}"#).expect_err("directly").code,
+            "unsupported"
+        );
         let half = apply(r#"{"port":10022,"access_ips":[]}"#).expect_err("a rule without networks");
         assert_eq!(half.field.as_deref(), Some("access_ips"));
         for (body, field) in [
             (r#"{"bandwidth_limit":1}"#, "port"),
             (r#"{"port":10022,"bandwidth_limit":-1}"#, "bandwidth_limit"),
             (r#"{"port":10022,"access_ips":"10.0.0.1"}"#, "access_ips"),
-            (r#"{"port":10022,"target_port":1}"#, "target_port"),
+            (r#"{"port":10022,"target_port":0}"#, "target_port"),
+            (r#"{"port":10022,"use_tunnel":"yes"}"#, "use_tunnel"),
+            (r#"{"port":10022,"target_ip":"::1","target_host":"::1"}"#, "target_ip"),
         ] {
             assert_eq!(update(body.as_bytes()).expect_err(body).field.as_deref(), Some(field), "{body}");
         }

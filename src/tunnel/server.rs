@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -27,6 +27,7 @@ use super::logbook;
 use super::mappings::{Mappings, Tunnel};
 use super::proto::GoAwayReason;
 use super::store::{Contents, Store};
+use super::tokens::TokenFile;
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Notifier, StopSignals, raise_open_files};
@@ -65,6 +66,8 @@ pub struct Server {
     api_address: SocketAddr,
     mappings: Mappings,
     door: Option<Door>,
+    /// What takes up the changes of other servers.
+    following: Option<AbortHandle>,
     recorder: Recording,
 }
 
@@ -89,7 +92,10 @@ impl Server {
     /// Fails with [`ErrorKind::Busy`] when the database or the API's port is in use, with [`ErrorKind::Missing`] when
     /// either cannot be opened. A mapping that cannot be served does not stop the server.
     pub async fn start(config: ServerConfig) -> Result<Self> {
-        let (store, Contents { mappings: rows, totals }) = Store::open(&config.database)?;
+        let database = config.database.clone();
+        let opened = spawn_blocking(move || Store::open(&database)).await;
+        let (store, Contents { mappings: rows, totals }) =
+            opened.map_err(|error| no_runtime(&io::Error::other(error)))??;
         let listener = TcpListener::bind(config.api.listen).await.map_err(|error| api_taken(&error, &config))?;
         let api_address = listener.local_addr().map_err(|error| api_taken(&error, &config))?;
         let tunnel = config.tunnel.enabled.then(|| open_tunnel(&config)).transpose()?;
@@ -101,13 +107,15 @@ impl Server {
             mappings.own().add(port);
         }
         let door = match (listener_of_door, tunnel) {
-            (Some(listener), Some(tunnel)) => Some(open_door(listener, tunnel, &config, &mappings)?),
+            (Some(listener), Some(tunnel)) => Some(open_door(listener, tunnel, &config, &mappings).await?),
             _ => None,
         };
         mappings.restore(rows).await;
+        let following =
+            mappings.store().changes().map(|changes| tokio::spawn(mappings.clone().follow(changes)).abort_handle());
         tracing::info!(api = %api_address, ports = %config.ports.range, "serving");
         let api = ApiServer::start(listener, config, mappings.clone());
-        Ok(Self { api, api_address, mappings, door, recorder: Recording::start(recorder) })
+        Ok(Self { api, api_address, mappings, door, following, recorder: Recording::start(recorder) })
     }
 
     /// Where the API listens; the real port where the configuration named 0.
@@ -159,6 +167,9 @@ impl Server {
             door.queue
                 .run(|yard| yard.sessions().iter().for_each(|(_, link)| link.go_away(GoAwayReason::ShuttingDown)))
                 .await;
+        }
+        if let Some(following) = self.following {
+            following.abort();
         }
         let cut = self.mappings.close(Instant::now() + grace, now).await;
         if let Some(door) = self.door {
@@ -215,24 +226,27 @@ fn open_tunnel(config: &ServerConfig) -> Result<(std::net::TcpListener, Tunnel)>
         Error::new(ErrorKind::Missing, TunnelWords::ControlUnavailable { address, reason: error.to_string() })
             .hint(TunnelWords::CheckControlAddress)
     })?;
-    let failed =
-        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
-    let queue = YardQueue::start().map_err(failed)?;
+    let queue = YardQueue::start().map_err(|error| no_runtime(&error))?;
     Ok((listener, Tunnel { queue, sessions: Arc::default() }))
 }
 
 /// Opens the control port for clients.
-fn open_door(
+async fn open_door(
     listener: std::net::TcpListener,
     tunnel: Tunnel,
     config: &ServerConfig,
     mappings: &Mappings,
 ) -> Result<Door> {
-    let failed =
-        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let issuing::Door { tls, tokens, join_code } = issuing::Door::open(config, config.tunnel.insecure)?;
+    let listener = TcpListener::from_std(listener).map_err(|error| no_runtime(&error))?;
+    let address = listener.local_addr().map_err(|error| no_runtime(&error))?;
+    let (wanted, insecure, store) = (config.clone(), config.tunnel.insecure, mappings.store().clone());
+    // Reads files, and asks a database that may take its time.
+    let opened = spawn_blocking(move || {
+        let file = TokenFile::of(&store, &wanted.database)?;
+        issuing::Door::open(&wanted, file, insecure)
+    })
+    .await;
+    let issuing::Door { tls, tokens, join_code } = opened.map_err(|error| no_runtime(&io::Error::other(error)))??;
     let (stop, stopping) = watch::channel(false);
     let control = Control { sessions: tunnel.sessions, queue: tunnel.queue.clone(), tokens, stopping };
     tracing::info!(tunnel = %address, tls = tls.is_some(), "waiting for clients");
@@ -282,12 +296,11 @@ pub fn main_entry(from: Sources<'_>, wanted: Insistence, announce: impl FnOnce(&
     raise_open_files();
     logbook::hide(&config.api.key);
     start_logging(config.log);
-    let failed =
-        |error: io::Error| Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() });
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| no_runtime(&error))?;
     let notifier = Notifier::from_variables(from.environment);
     runtime.block_on(async {
-        let mut signals = StopSignals::listen().map_err(failed)?;
+        let mut signals = StopSignals::listen().map_err(|error| no_runtime(&error))?;
         let stopping = notifier.clone();
         let shutdown = async move {
             signals.next().await;
@@ -377,6 +390,10 @@ pub(super) fn read_key(path: &Path) -> Result<String> {
         |path| TunnelWords::KeyFileOpen { path }.into(),
         |path| TunnelWords::CloseKeyFile { path }.into(),
     )
+}
+
+fn no_runtime(error: &io::Error) -> Error {
+    Error::new(ErrorKind::Missing, TunnelWords::NoRuntime { reason: error.to_string() })
 }
 
 fn api_taken(error: &io::Error, config: &ServerConfig) -> Error {

@@ -17,7 +17,7 @@ const SECTIONS: [&str; 9] =
     ["port_range", "tunnel", "api", "database", "stats", "security", "security.port_range", "security.targets", "log"];
 
 /// Every key of a configuration.
-pub(super) const KEYS: [&str; 30] = [
+pub(super) const KEYS: [&str; 32] = [
     "port_range.from",
     "port_range.end",
     "port_range.listen",
@@ -40,6 +40,8 @@ pub(super) const KEYS: [&str; 30] = [
     "api.rate_limit",
     "api.metrics_public",
     "database.path",
+    "database.url",
+    "database.url_file",
     "stats.enabled",
     "stats.record_interval",
     "stats.retention_days",
@@ -112,15 +114,21 @@ pub(super) fn overlay(settings: &mut Settings, environment: &BTreeMap<String, St
             settings.insert(*key, Setting::Text(value.clone()));
             continue;
         }
-        let (near, distance) = closest(name, KEYS.iter().map(|key| variable(key)));
-        if distance <= TYPO_DISTANCE || SECTIONS.iter().any(|section| name.starts_with(&(variable(section) + "_"))) {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                TunnelWords::UnknownVariable { name: name.clone(), nearest: near },
-            ));
+        if let Some(nearest) = misspelt(name) {
+            return Err(Error::new(ErrorKind::Usage, TunnelWords::UnknownVariable { name: name.clone(), nearest }));
         }
     }
     Ok(())
+}
+
+/// Returns the variable that `name`, which sets no key, is taken to mean; `None` for one that belongs to someone else.
+pub(super) fn misspelt(name: &str) -> Option<String> {
+    if !name.starts_with(PREFIX) || KEYS.iter().any(|key| variable(key) == name) {
+        return None;
+    }
+    let (near, distance) = closest(name, KEYS.iter().map(|key| variable(key)));
+    let below_section = SECTIONS.iter().any(|section| name.starts_with(&(variable(section) + "_")));
+    (distance <= TYPO_DISTANCE || below_section).then_some(near)
 }
 
 fn nearest(key: &str) -> &'static str {

@@ -89,7 +89,7 @@ mod tests {
         let config = ServerConfig::parse(&config.contents, &variables, |_| unreachable!("no key file")).expect("valid");
         assert_eq!(config.api.listen.to_string(), "0.0.0.0:8080");
         assert_eq!(config.ports.range.to_string(), "10000-10009");
-        assert_eq!(config.database.to_str(), Some("/data/mappings.db"));
+        assert_eq!(config.database.path.to_str(), Some("/data/mappings.db"));
         assert_eq!((config.tunnel.enabled, config.tunnel.listen.to_string().as_str()), (true, "0.0.0.0:9000"));
         assert!(matches!(config.tunnel.tls, Tls::On { files: None, client_ca: None }) && env.private);
         assert!(!format!("{env:?}").contains("8f1d2c3b"));

@@ -1,36 +1,37 @@
 //! Tokens in the database: made, listed and revoked by one verb, watched by a server that runs beside it.
 //!
 //! The database holds what recognises a token and never the token. A change of another process is noticed within a
-//! second, through `PRAGMA data_version`, and published as a whole table.
+//! second, and published as a whole table.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use tokio::sync::watch;
 
-use super::audit::{self, Action, Author};
+use super::audit::Author;
+use super::config::DatabaseSettings;
 use super::handshake::TokenRow;
-use super::store::{explain, open_beside};
-use super::token::{Token, TokenId, Verifier};
+#[cfg(feature = "postgres")]
+use super::store::Postgres;
+use super::store::{Store, shared_url};
+use super::token::{Token, TokenId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::PortRange;
 use crate::words::trust::TrustWords;
+
+mod sqlite;
+
+use sqlite::SqliteTokens;
 
 /// The longest name of a token, and of a client beside it, in characters: both and the stroke fit into the 64 that a
 /// mapping has for its client.
 const NAME_CHARS_MAX: usize = 31;
 
-/// How often the database is asked whether another process changed it; it answers within some 20 µs.
+/// How often the file is asked whether another process changed it; it answers within some 20 µs.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// How long the watcher waits for another writer; the next look is soon.
-const WATCHER_BUSY: Duration = Duration::from_millis(200);
 
 /// The client of version 1, of which there is one at a time. No token may have this name: its mappings would be served
 /// by whoever connects.
@@ -64,13 +65,37 @@ pub(crate) struct TokenRecord {
     pub(crate) last_seen_at: Option<String>,
 }
 
-/// The tokens in the database file, and who changes them.
-pub(crate) struct TokenFile(Connection, Author);
+/// The tokens in the database, and who changes them.
+pub(crate) struct TokenFile(Backend, Author);
+
+enum Backend {
+    File(SqliteTokens),
+    #[cfg(feature = "postgres")]
+    Shared(Postgres),
+}
 
 impl TokenFile {
     /// Opens the database, beside a server that may be running on it.
-    pub(crate) fn open(database: &Path) -> Result<Self> {
-        open_beside(database).map(|connection| Self(connection, Author::local()))
+    pub(crate) fn open(database: &DatabaseSettings) -> Result<Self> {
+        let backend = match shared_url(database)? {
+            #[cfg(feature = "postgres")]
+            Some(url) => Backend::Shared(Postgres::beside(&url)?),
+            #[cfg(not(feature = "postgres"))]
+            Some(_) => return Err(super::store::no_postgres()),
+            None => Backend::File(SqliteTokens::open(&database.path)?),
+        };
+        Ok(Self(backend, Author::local()))
+    }
+
+    /// The tokens in the store of a running server.
+    pub(crate) fn of(store: &Store, database: &DatabaseSettings) -> Result<Self> {
+        #[cfg(feature = "postgres")]
+        if let Some(shared) = store.shared() {
+            return Ok(Self(Backend::Shared(shared.clone()), Author::local()));
+        }
+        // A file has a connection for each who asks.
+        let _ = store;
+        Self::open(database)
     }
 
     /// Says who makes the changes, for the audit; without this it is whoever may write the server's files.
@@ -87,48 +112,40 @@ impl TokenFile {
         if name == V1_CLIENT {
             return Err(Error::new(ErrorKind::Usage, TrustWords::TokenNameReserved { name: name.to_owned() }));
         }
-        let Verifier { stored_key, server_key } = token.verifier();
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
-        let sql = "INSERT INTO tokens (id, name, stored_key, server_key, ports, created_at)
-            VALUES (:id, :name, :stored_key, :server_key, :ports, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))";
-        let id = token.id().to_string();
-        let values = named_params! { ":id": id, ":name": name, ":stored_key": stored_key, ":server_key": server_key,
-        ":ports": ports.join(",") };
-        let made = || {
-            let transaction = self.0.unchecked_transaction()?;
-            transaction.execute(sql, values)?;
-            let detail = serde_json::json!({ "id": id, "ports": ports });
-            audit::note(&transaction, &self.1, Action::TokenCreated, name, &detail)?;
-            transaction.commit()
+        let made = match &self.0 {
+            Backend::File(file) => file.insert(token, name, &ports, &self.1)?,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.insert_token(token, name, &ports, &self.1)?,
         };
-        match made() {
-            Ok(()) => {}
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                let name = name.to_owned();
-                return Err(Error::new(ErrorKind::Refused, TrustWords::TokenNameTaken { name: name.clone() })
-                    .hint(TrustWords::OtherTokenName { name }));
-            }
-            Err(error) => return Err(self.explain(&error)),
+        if !made {
+            let name = name.to_owned();
+            return Err(Error::new(ErrorKind::Refused, TrustWords::TokenNameTaken { name: name.clone() })
+                .hint(TrustWords::OtherTokenName { name }));
         }
-        let made = self.records("WHERE id = ?1", &id)?.pop();
+        let id = token.id().to_string();
+        let made = self.records(Choice::Id(&id))?.pop();
         made.ok_or_else(|| Error::new(ErrorKind::Internal, TrustWords::NoSuchToken { which: id }))
     }
 
     /// Tells whether the database has never had a token.
     pub(crate) fn is_fresh(&self) -> Result<bool> {
-        let any = self.0.query_row("SELECT 1 FROM tokens LIMIT 1", [], |_| Ok(())).optional();
-        any.map(|found| found.is_none()).map_err(|error| self.explain(&error))
+        match &self.0 {
+            Backend::File(file) => file.is_fresh(),
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.has_no_tokens(),
+        }
     }
 
     /// Returns every token, also the revoked ones, in the order in which they were made.
     pub(crate) fn list(&self) -> Result<Vec<TokenRecord>> {
-        self.records("WHERE ?1 = ''", "")
+        self.records(Choice::All)
     }
 
     /// Returns the token that `which` names: by its id, or by its name among those that are not revoked, else the last
     /// revoked one of that name.
     pub(crate) fn find(&self, which: &str) -> Result<TokenRecord> {
-        let mut found = self.records("WHERE id = lower(?1) OR name = ?1", which)?;
+        let mut found = self.records(Choice::Named(which))?;
         let alive = found.iter().position(|record| record.revoked_at.is_none());
         let place = alive.or_else(|| found.len().checked_sub(1));
         place.map(|place| found.swap_remove(place)).ok_or_else(|| {
@@ -139,95 +156,60 @@ impl TokenFile {
 
     /// Revokes a token and returns what is known of it now. What recognised it is forgotten.
     pub(crate) fn revoke(&self, id: &str) -> Result<TokenRecord> {
-        let sql = "UPDATE tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), stored_key = x'',
-            server_key = x'' WHERE id = ?1 AND revoked_at IS NULL";
         let name = self.find(id)?.name;
-        let revoked = || {
-            let transaction = self.0.unchecked_transaction()?;
-            if transaction.execute(sql, [id])? > 0 {
-                let detail = serde_json::json!({ "id": id });
-                audit::note(&transaction, &self.1, Action::TokenRevoked, &name, &detail)?;
-            }
-            transaction.commit()
-        };
-        revoked().map_err(|error: rusqlite::Error| self.explain(&error))?;
+        match &self.0 {
+            Backend::File(file) => file.revoke(id, &name, &self.1)?,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.revoke_token(id, &name, &self.1)?,
+        }
         self.find(id)
     }
 
-    fn records(&self, condition: &str, value: &str) -> Result<Vec<TokenRecord>> {
-        let read = || {
-            let sql = format!(
-                "SELECT id, name, ports, created_at, revoked_at, last_seen_at FROM tokens {condition} ORDER BY rowid"
-            );
-            let mut statement = self.0.prepare(&sql)?;
-            statement.query_map([value], record)?.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|error| self.explain(&error))
-    }
-
-    fn table(&self) -> rusqlite::Result<TokenTable> {
-        let sql = "SELECT id, name, stored_key, server_key, ports FROM tokens WHERE revoked_at IS NULL";
-        let mut statement = self.0.prepare_cached(sql)?;
-        let mut found = statement.query([])?;
-        let mut table = TokenTable::default();
-        while let Some(row) = found.next()? {
-            match token_row(row) {
-                Ok(token) => drop(table.0.insert(token.id, token)),
-                // A row that a person has edited lets nobody in, rather than too many.
-                Err(error) => tracing::warn!(%error, "token left alone"),
-            }
+    fn records(&self, choice: Choice<'_>) -> Result<Vec<TokenRecord>> {
+        match &self.0 {
+            Backend::File(file) => file.records(choice),
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => shared.tokens(choice),
         }
-        Ok(table)
-    }
-
-    fn note_seen(&self, id: TokenId) -> rusqlite::Result<()> {
-        let sql = "UPDATE tokens SET last_seen_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now') WHERE id = ?1
-            AND (last_seen_at IS NULL OR last_seen_at < strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-1 minute'))";
-        self.0.prepare_cached(sql)?.execute([id.to_string()]).map(drop)
-    }
-
-    fn data_version(&self) -> rusqlite::Result<i64> {
-        self.0.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-    }
-
-    fn explain(&self, error: &rusqlite::Error) -> Error {
-        explain(error, Path::new(self.0.path().unwrap_or_default()))
     }
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
-    Ok(TokenRecord {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        ports: ports(row, 2)?,
-        created_at: row.get(3)?,
-        revoked_at: row.get(4)?,
-        last_seen_at: row.get(5)?,
-    })
+/// Which tokens are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Choice<'a> {
+    All,
+    Id(&'a str),
+    /// By the id in either case, or by the name.
+    Named(&'a str),
 }
 
-fn token_row(row: &Row<'_>) -> rusqlite::Result<TokenRow> {
-    let id: String = row.get(0)?;
-    let id = id.parse().map_err(|_| broken(0))?;
-    let (stored_key, server_key) = (row.get(2)?, row.get(3)?);
-    Ok(TokenRow { id, name: row.get(1)?, verifier: Verifier { stored_key, server_key }, ports: ports(row, 4)? })
-}
-
-fn ports(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<PortRange>> {
-    let text: String = row.get(column)?;
-    let ranges = text.split(',').filter(|range| !range.is_empty());
-    ranges.map(|range| range.parse().map_err(|_| broken(column))).collect()
-}
-
-fn broken(column: usize) -> rusqlite::Error {
-    rusqlite::Error::InvalidColumnType(column, "a token".to_owned(), rusqlite::types::Type::Text)
+/// Reads the ranges as the database keeps them: separated by commas. `None` where a person has edited them.
+pub(super) fn read_ports(text: &str) -> Option<Vec<PortRange>> {
+    text.split(',').filter(|range| !range.is_empty()).map(|range| range.parse().ok()).collect()
 }
 
 /// The tokens that are accepted now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TokenTable(HashMap<TokenId, TokenRow>);
 
+impl FromIterator<TokenRow> for TokenTable {
+    fn from_iter<I: IntoIterator<Item = TokenRow>>(rows: I) -> Self {
+        Self(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
 impl TokenTable {
+    /// Publishes `table` where it differs from what is published.
+    pub(super) fn publish(publish: &watch::Sender<Arc<Self>>, table: Self) {
+        publish.send_if_modified(|published| {
+            let changed = **published != table;
+            if changed {
+                *published = Arc::new(table);
+            }
+            changed
+        });
+    }
+
     /// Finds a token that was not revoked.
     pub(crate) fn get(&self, id: TokenId) -> Option<&TokenRow> {
         self.0.get(&id)
@@ -244,26 +226,11 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// Reads the table and watches it from now on, in a thread of its own.
     pub(crate) fn watch(file: TokenFile) -> Result<Self> {
-        let prepared = file.0.busy_timeout(WATCHER_BUSY).and_then(|()| Ok((file.data_version()?, file.table()?)));
-        let (mut version, table) = prepared.map_err(|error| file.explain(&error))?;
-        let (publish, published) = watch::channel(Arc::new(table));
-        let (seen, inbox) = channel();
-        let look = move || {
-            loop {
-                match inbox.recv_timeout(LOOK_EVERY) {
-                    Ok(id) => drop(file.note_seen(id).inspect_err(|error| tracing::debug!(%error, "not noted"))),
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-                // A database that cannot be read for a moment takes no token away.
-                if let Err(error) = look(&file, &mut version, &publish) {
-                    tracing::debug!(%error, "the tokens cannot be read; trying again");
-                }
-            }
-        };
-        let started = thread::Builder::new().name("tokens".to_owned()).spawn(look);
-        started.map_err(|error| Error::new(ErrorKind::Missing, TrustWords::NoThread { reason: error.to_string() }))?;
-        Ok(Self { table: published, seen })
+        match file.0 {
+            Backend::File(file) => file.watch(),
+            #[cfg(feature = "postgres")]
+            Backend::Shared(shared) => watch_shared(shared),
+        }
     }
 
     /// Returns the tokens that are accepted; a receiver sees each change within a second.
@@ -283,29 +250,40 @@ impl Tokens {
     }
 }
 
-fn look(file: &TokenFile, version: &mut i64, publish: &watch::Sender<Arc<TokenTable>>) -> rusqlite::Result<()> {
-    let present = file.data_version()?;
-    if present == *version {
-        return Ok(());
-    }
-    let table = file.table()?;
-    *version = present;
-    publish.send_if_modified(|published| {
-        let changed = **published != table;
-        if changed {
-            *published = Arc::new(table);
+/// Watches the tokens of a shared database through its listening connection; a thread notes who was seen.
+#[cfg(feature = "postgres")]
+fn watch_shared(shared: Postgres) -> Result<Tokens> {
+    let table = shared.token_table();
+    let (seen, inbox) = std::sync::mpsc::channel();
+    let note = move || {
+        for id in inbox {
+            // When a client was last there matters less than the client.
+            if let Err(fault) = shared.note_seen(id) {
+                tracing::debug!(?fault, "not noted");
+            }
         }
-        changed
-    });
-    Ok(())
+    };
+    let started = std::thread::Builder::new().name("tokens".to_owned()).spawn(note);
+    started.map_err(|error| Error::new(ErrorKind::Missing, TrustWords::NoThread { reason: error.to_string() }))?;
+    Ok(Tokens { table, seen })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::audit;
 
     fn file(folder: &tempfile::TempDir) -> TokenFile {
-        TokenFile::open(&folder.path().join("mappings.db")).expect("a database")
+        let path = folder.path().join("mappings.db");
+        TokenFile::open(&DatabaseSettings { path, shared: None }).expect("a database")
+    }
+
+    fn connection(file: &TokenFile) -> &rusqlite::Connection {
+        match &file.0 {
+            Backend::File(file) => &file.0,
+            #[cfg(feature = "postgres")]
+            Backend::Shared(_) => panic!("a file"),
+        }
     }
 
     #[test]
@@ -343,7 +321,7 @@ mod tests {
         let again = file.insert(&second, "home", &[]).expect("the name is free again");
         assert_eq!(file.find("home").expect("the one that is accepted"), again);
         assert_eq!(file.list().expect("both"), [revoked, again]);
-        let audit = audit::entries(&file.0, 10, None).expect("the audit");
+        let audit = audit::entries(connection(&file), 10, None).expect("the audit");
         let said: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.who.as_str())).collect();
         assert_eq!(
             said,
@@ -376,7 +354,7 @@ mod tests {
         theirs.revoke(&made.id).expect("revoked");
         tokio::time::timeout(soon, table.changed()).await.expect("within a second").expect("watched");
         assert!(tokens.get(token.id()).is_none());
-        theirs.0.execute("UPDATE tokens SET revoked_at = NULL, ports = 'all'", []).expect("edited by hand");
+        connection(&theirs).execute("UPDATE tokens SET revoked_at = NULL, ports = 'all'", []).expect("edited by hand");
         theirs.insert(&Token::random(), "other", &[]).expect("made");
         tokio::time::timeout(soon, table.changed()).await.expect("within a second").expect("watched");
         assert!(tokens.get(token.id()).is_none(), "a row that cannot be read lets nobody in");

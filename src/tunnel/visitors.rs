@@ -15,7 +15,8 @@ use tokio::task::spawn_local;
 
 use super::ferry;
 use super::forward::{Forwarder, Pace, Phase, VISITORS_MAX, accept, reached};
-use super::proto::{Kind, Open, OpenFault, Proxy};
+use super::ledger::Refused;
+use super::proto::{Kind, Open, OpenFault, Proxy, Reason};
 use super::relay::{Up, reset};
 use super::rules::Rules;
 use super::stream::{Ending, Stream};
@@ -84,12 +85,20 @@ async fn serve(
 }
 
 fn admit(yard: &Rc<Yard>, entry: &Rc<Entry>, crowd: &Rc<Crowd>, visitor: TcpStream, peer: SocketAddr) {
-    if let Err(why) = open(yard, entry, crowd, visitor, peer)
-        && entry.trouble.due()
-    {
+    let Err((reason, why)) = open(yard, entry, crowd, visitor, peer) else { return };
+    entry.rules.ledger().refuse(reason);
+    if entry.trouble.due() {
         tracing::info!(port = %entry.port, visitor = %peer.ip(), client = entry.client, why, "visitor refused");
     }
 }
+
+/// Why a visitor is not served, as a reason that is counted and in words for the log.
+pub(super) type Refusal = (Refused, &'static str);
+
+pub(super) const NOT_ADMITTED: Refusal = (Refused::AccessList, "access list");
+pub(super) const TOO_MANY: Refusal = (Refused::Crowded, "too many visitors");
+pub(super) const NO_CLIENT: Refusal = (Refused::NoClient, "no client is connected");
+pub(super) const NO_MORE_STREAMS: Refusal = (Refused::Crowded, "the client's session takes no more streams");
 
 /// Opens a stream for a visitor, or resets it and says why.
 fn open(
@@ -98,18 +107,18 @@ fn open(
     crowd: &Rc<Crowd>,
     visitor: TcpStream,
     peer: SocketAddr,
-) -> Result<(), &'static str> {
+) -> Result<(), Refusal> {
     if !entry.rules.admits(peer.ip()) {
         reset(visitor);
-        return Err("access list");
+        return Err(NOT_ADMITTED);
     }
     if crowd.count() >= VISITORS_MAX {
         reset(visitor);
-        return Err("too many visitors");
+        return Err(TOO_MANY);
     }
     let Some((client, link)) = yard.server_of(&entry.client, entry.port) else {
         reset(visitor);
-        return Err("no client is connected");
+        return Err(NO_CLIENT);
     };
     prepare_accepted(&visitor);
     let open = Open {
@@ -122,8 +131,8 @@ fn open(
     };
     let terms = Arc::new(entry.rules.terms(peer, &client));
     let stream = link.open(&open, visitor, terms).map_err(|fault| match fault {
-        OpenFault::NotInVersion1 => "version 1 has no PROXY header",
-        _ => "the client's session takes no more streams",
+        OpenFault::NotInVersion1 => (Refused::Version1, "version 1 has no PROXY header"),
+        _ => NO_MORE_STREAMS,
     })?;
     let ticket = crowd.enter(Rc::clone(&stream));
     let crowd = Rc::clone(crowd);
@@ -131,11 +140,18 @@ fn open(
     spawn_local(async move {
         let ending = ferry::serve(&link, &stream, true, Up::Far).await;
         crowd.leave(ticket);
+        if matches!(ending, Ending::Reset(reason) if was_not_dialled(reason)) {
+            entry.rules.ledger().refuse(Refused::Unreachable);
+        }
         if matches!(ending, Ending::Reset(_)) && entry.trouble.due() {
             tracing::info!(port = %entry.port, target = entry.host, ?ending, "stream ended by the client");
         }
     });
     Ok(())
+}
+
+fn was_not_dialled(reason: Reason) -> bool {
+    matches!(reason, Reason::DialRefused | Reason::DialTimedOut | Reason::NotResolved | Reason::TargetDenied)
 }
 
 /// The visitors of one mapping.

@@ -12,6 +12,27 @@ catalogue! {
         Check => "Judge the ports of a project and change nothing", "只检查项目的端口，不做任何修改";
         Scan => "List listening sockets with their owners, and free ports", "列出监听中的端口及其占用者，并可列出空闲端口";
         Why => "Tell who has a port, who wants it, and the ways out", "说明谁占用端口、谁需要它，以及解决办法";
+        Doctor => "Look for everything that is wrong here, and say what mends it", "查找此处的所有问题，并说明如何解决";
+        DoctorOnly => "Make only this check; can be repeated", "只做这项检查；可重复";
+        DoctorSkip => "Leave out this check; can be repeated", "略过这项检查；可重复";
+        DoctorAccept => "A failure of this check does not change the exit code; can be repeated", "这项检查失败时不影响退出码；可重复";
+        DoctorStrict => "End with 3 also when something should be looked at", "有需留意的项目时也以退出码 3 结束";
+        DoctorFacts => "Print what was seen as JSON, and judge nothing", "以 JSON 打印所观察到的事实，不做判断";
+        DoctorFix => "Mend what can be mended, asking before each", "解决可自动解决的问题，逐项询问";
+        DoctorBundle => "Write an archive for a report of a fault, without secrets", "写出用于报告故障的归档，不含机密";
+        DoctorBundleFile => "The archive [default: portwright-doctor-TIME.tar here]", "归档文件 [默认：当前目录中的 portwright-doctor-时间.tar]";
+        DoctorServer => "Go a client's way to this tunnel server, step by step", "逐步检查客户端到该隧道服务端的连接";
+        DoctorFromFacts => "Judge facts that `--facts` printed, in the place of this machine", "判断由 `--facts` 打印的事实，而不是本机";
+        DoctorExamples => "  portwright doctor                                everything that is wrong, and what mends it
+  portwright doctor --only engine --only ports --json  two checks, for scripts
+  portwright doctor --fix                          mend what can be mended
+  portwright doctor --join CODE                    also the way to a tunnel server
+  portwright doctor bundle report.tar              everything for a report of a fault",
+            "  portwright doctor                                列出所有问题及解决办法
+  portwright doctor --only engine --only ports --json  只做两项检查，供脚本使用
+  portwright doctor --fix                          解决可自动解决的问题
+  portwright doctor --join CODE                    同时检查到隧道服务端的连接
+  portwright doctor bundle report.tar              报告故障所需的全部信息";
         Completions => "Print a script that completes the command line in a shell", "打印 shell 的命令行补全脚本";
         Man => "Print a page for man, or write all of them", "打印 man 手册页，或写出全部手册页";
         Undo => "Put back what the last run changed", "还原上一次运行所做的修改";
@@ -28,7 +49,7 @@ catalogue! {
         Mapping => "Make, change and list the mappings of a running tunnel server", "新建、修改和列出运行中隧道服务端的映射";
         MappingCreate => "Open a mapping and keep it", "新建映射并保存";
         MappingRemove => "Close a mapping; its visitors have 5 s to finish", "删除映射；其访客有 5 秒时间完成";
-        MappingUpdate => "Change what is named and leave the rest; visitors stay", "只修改所指定的内容，其余保持不变，访客不受影响";
+        MappingUpdate => "Change what is named and leave the rest", "只修改所指定的内容，其余保持不变";
         MappingReload => "Close the listener of one mapping and open it anew", "关闭并重新打开一个映射的监听端口";
         MappingImport => "Make mappings from the predecessor's, frp's or rathole's files", "从前身、frp 或 rathole 的文件导入映射";
         ImportFile => "A database, a configuration or a TOML file; both halves of rathole's", "数据库、配置或 TOML 文件；rathole 需要两端的文件";
@@ -74,7 +95,25 @@ catalogue! {
         ServiceRole => "Which one: server or client [default: both]", "server 或 client [默认：两者]";
         ServiceRunAs => "The user that it runs as [default: one that exists only while it runs]", "运行服务的用户 [默认：仅在运行期间存在的用户]";
         ServiceJoin => "A join code: its token goes into a file that only the service reads", "加入码；其中的令牌会写入只有该服务能读取的文件";
+        Tune => "Settings of the system's network: show, change, put back", "系统网络设置：查看、修改、还原";
+        TuneShow => "Show each setting, what is known of it, and what this host needs", "查看每项设置、其已知信息以及本机的需要";
+        TuneApply => "Change what this host needs, with a record of what was there", "修改本机需要的设置，并记录原有的值";
+        TuneRevert => "Put back every value that was changed", "还原所有修改过的值";
         Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
+
+        QuickStartTune => "Also change the network settings of the system that this host needs (`portwright tune`)",
+            "同时修改本机需要的系统网络设置（`portwright tune`）";
+        TuneProfile => "What for: default, wan, load-test or legacy [default: default]", "用途：default、wan、load-test 或 legacy [默认：default]";
+        TunePort => "Ports of services to keep from outgoing connections, beside the project's; may be repeated",
+            "除项目端口外，不让外出连接取得的服务端口；可重复";
+        TuneExamples => "  portwright tune                                  what is set, what it does, and what this host needs
+  portwright tune --profile wan --json
+  portwright tune apply --port 40000 --yes         change it, and keep port 40000 from outgoing connections
+  portwright tune revert                           put back what was there",
+            "  portwright tune                                  查看当前设置、其作用以及本机的需要
+  portwright tune --profile wan --json
+  portwright tune apply --port 40000 --yes         修改，并不让外出连接取得端口 40000
+  portwright tune revert                           还原";
 
         UsageHeading => "Usage: ", "用法：";
         OptionsMark => "[OPTIONS]", "[选项]";
@@ -97,6 +136,7 @@ catalogue! {
         CountValue => "N", "数量";
         ChoiceValue => "CHOICE", "选择";
         RuntimeValue => "RUNTIME", "运行方式";
+        ProfileValue => "PROFILE", "配置";
         FormatValue => "FORMAT", "格式";
         ProtocolValue => "PROTOCOL", "协议";
         ReportValue => "KIND=FILE", "类型=文件";

@@ -9,6 +9,7 @@ catalogue! {
         AirPlay { port: Port } => "macOS gives port {port} to its AirPlay receiver; switch that off in System Settings, General, AirDrop & Handoff, or choose another port", "macOS 的隔空播放接收器占用端口 {port}；请在“系统设置 > 通用 > 隔空投送与接力”中关闭它，或换一个端口";
         BoundSocketsUnseen { release: String } => "Linux {release} does not list ports that are bound but not listening (6.8 does); only a bind shows them", "Linux {release} 不会列出已绑定但未监听的端口（6.8 起才会）；只有实际绑定才能发现";
         ConnectionClosing => "a closed connection; the system frees the port within about a minute", "连接已关闭；系统会在约一分钟内释放该端口";
+        FirewallHidden => "the firewall's rules are shown to root alone; run `sudo portwright doctor`", "防火墙规则只有 root 能看到；请运行 `sudo portwright doctor`";
         NatHidden => "ports that NAT rules redirect are shown to root alone; run `sudo portwright doctor`", "NAT 规则重定向的端口只有 root 能看到；请运行 `sudo portwright doctor`";
         NatUnread { why: String } => "ports that NAT rules redirect cannot be listed: {why}", "无法列出 NAT 规则重定向的端口：{why}";
         NotListed { why: String } => "the system's list of sockets cannot be read: {why}", "无法读取系统的套接字列表：{why}";

@@ -13,6 +13,7 @@ pub mod dashboard;
 pub mod deploy;
 pub mod disk;
 pub mod docker;
+pub mod doctor;
 pub mod dotenv;
 pub mod help;
 pub mod host;
@@ -24,6 +25,7 @@ pub mod prompt;
 pub mod prose;
 pub mod text;
 pub mod trust;
+pub mod tune;
 pub mod tunnel;
 pub mod verbs;
 pub mod why;
@@ -87,6 +89,8 @@ message! {
     Disk(disk::DiskWords),
     /// Words about the container engine.
     Docker(docker::DockerWords),
+    /// Words of the diagnosis.
+    Doctor(doctor::DoctorWords),
     /// Words about `.env` files and the variables in them.
     Dotenv(dotenv::DotenvWords),
     /// Words about the machine.
@@ -105,6 +109,8 @@ message! {
     Text(text::TextWords),
     /// Words about certificates, tokens and trust.
     Trust(trust::TrustWords),
+    /// Words about settings of the system's network.
+    Tune(tune::TuneWords),
     /// Words about the bundled tunnel server.
     Tunnel(tunnel::TunnelWords),
     /// Words of the verbs.

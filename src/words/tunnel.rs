@@ -29,6 +29,17 @@ catalogue! {
         BecauseOf { path: std::path::PathBuf, reason: String } => "{path}: {reason}", "{path}：{reason}";
         NoRuntime { reason: String } => "cannot start the server: {reason}", "无法启动服务器：{reason}";
 
+        DatabaseUrlWrong => "database.url cannot be used: it must be postgres://USER:PASSWORD@HOST:PORT/NAME, with ?sslmode=disable, prefer, require or verify-full behind it if you like", "database.url 无法使用：应为 postgres://用户:密码@主机:端口/库名，末尾可加 ?sslmode=disable、prefer、require 或 verify-full";
+        DatabaseRootsMissing => "sslmode=verify-full needs sslrootcert=FILE, the certificate of the authority that issued the database's", "sslmode=verify-full 还需要 sslrootcert=文件，即签发数据库证书的机构的证书";
+        UrlFileUnreadable => "cannot read the file of database.url_file", "无法读取 database.url_file 指定的文件";
+        UrlFileOpen { path: std::path::PathBuf } => "{path} holds the password of the database and can be read by others", "{path} 保存着数据库密码，但其他用户也能读取";
+        NoPostgres => "database.url is set, and this program was built without PostgreSQL", "设置了 database.url，但本程序构建时未包含 PostgreSQL";
+        BuildWithPostgres => "take a released program, build one with `cargo build --release --features postgres`, or remove database.url", "请使用发布版程序，或用 `cargo build --release --features postgres` 重新构建，或删除 database.url";
+        InPostgres { address: String } => "PostgreSQL at {address}", "位于 {address} 的 PostgreSQL";
+        PostgresUnusable { reason: String } => "cannot use the database: {reason}", "无法使用数据库：{reason}";
+        PostgresRefused => "the database refused; the log says why", "数据库拒绝了操作，原因见日志";
+        CheckPostgres => "check that it runs, that database.url names it and its user, and that this user may create a schema there", "请确认数据库正在运行、database.url 中的地址和用户正确，且该用户可在其中创建 schema";
+        StorageUnavailable => "the database does not answer; what is served goes on, and nothing can be changed until it is back", "数据库没有响应；现有服务继续运行，数据库恢复前无法更改";
         InDatabase { path: std::path::PathBuf } => "database {path}", "数据库 {path}";
         DatabaseInUse => "another server uses this database", "另一个服务器正在使用该数据库";
         OtherDatabase => "stop that server, or give this one a file of its own with database.path", "请停止那个服务器，或用 database.path 为本服务器另设文件";
@@ -148,6 +159,7 @@ catalogue! {
         AutoForCertificates => "auto, since certificate files are given", "auto，因为已指定证书文件";
         AutoOrOff => "auto or off", "auto 或 off";
         QuotedString => "a string in quotes", "带引号的字符串";
+        NoUrlFile => "left out, since database.url is given", "省略，因为已设置 database.url";
         NoKeyFile => "left out, since api.api_key is given", "省略，因为已设置 api.api_key";
         Level => "error, warn, info, debug or trace", "error、warn、info、debug 或 trace";
         Format => "text or json", "text 或 json";

@@ -11,7 +11,8 @@ use portwright::error::{Error, ErrorKind};
 /// The promise: an engine that cannot be used is reported within this time.
 const PROMISE: Duration = Duration::from_secs(5);
 
-const VERSION: &str = r#"{"Version":"9.9","ApiVersion":"1.41","MinAPIVersion":"1.12","Os":"linux","Arch":"amd64"}"#;
+pub(crate) const VERSION: &str =
+    r#"{"Version":"9.9","ApiVersion":"1.41","MinAPIVersion":"1.12","Os":"linux","Arch":"amd64"}"#;
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
@@ -26,7 +27,7 @@ fn ask(path: &Path) -> Result<Engine, Error> {
 }
 
 /// Serves every connection with `answer`, which gets the request line; the thread ends with the test's process.
-fn fake(answer: impl Fn(&str, &mut UnixStream) + Send + 'static) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn fake(answer: impl Fn(&str, &mut UnixStream) + Send + 'static) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("engine.sock");
     let listener = UnixListener::bind(&path).expect("a socket");
@@ -45,7 +46,7 @@ fn fake(answer: impl Fn(&str, &mut UnixStream) + Send + 'static) -> (tempfile::T
     (folder, path)
 }
 
-fn reply(stream: &mut UnixStream, status: &str, body: &str) {
+pub(crate) fn reply(stream: &mut UnixStream, status: &str, body: &str) {
     let length = body.len();
     let _ =
         write!(stream, "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");

@@ -18,6 +18,9 @@ mod disk;
 mod docker_engine;
 mod docker_fake;
 mod docs;
+#[cfg(test)]
+#[cfg(unix)]
+mod doctor;
 mod dotenv_corpus;
 mod host;
 mod instance;
@@ -53,6 +56,9 @@ mod talk;
 #[cfg(unix)]
 mod talk_terminal;
 mod trust;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tune;
 #[cfg(test)]
 #[cfg(unix)]
 mod tunnel;

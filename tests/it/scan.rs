@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// The user id of `nobody`, which owns nothing.
-const NOBODY: &str = "65534";
+pub(crate) const NOBODY: &str = "65534";
 
 /// Copies the program to where every user may run it; the build folder may be closed to others.
 pub(crate) fn program_for_everyone(folder: &Path) -> PathBuf {

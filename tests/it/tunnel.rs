@@ -37,6 +37,7 @@ mod integrity;
 mod legacy;
 mod limits;
 mod links;
+mod postgres;
 mod restarts;
 mod running;
 mod stalls;

@@ -68,12 +68,9 @@ pub struct AccessArgs {
     pub deny: Vec<String>,
 }
 
-/// `mapping create`.
+/// Where the visitors of a mapping are led, and how.
 #[derive(Debug, Clone, Args)]
-pub struct MappingCreateArgs {
-    /// The public port.
-    #[arg(value_parser = values::one_port)]
-    pub port: Port,
+pub struct WayArgs {
     /// The target: `PORT`, `HOST` or `HOST:PORT`.
     #[arg(long, value_parser = values::mapping_target)]
     pub target: Option<MappingTarget>,
@@ -92,6 +89,17 @@ pub struct MappingCreateArgs {
     /// `v1` or `v2`.
     #[arg(long)]
     pub proxy_protocol: Option<String>,
+}
+
+/// `mapping create`.
+#[derive(Debug, Clone, Args)]
+pub struct MappingCreateArgs {
+    /// The public port.
+    #[arg(value_parser = values::one_port)]
+    pub port: Port,
+    /// Where visitors are led.
+    #[command(flatten)]
+    pub way: WayArgs,
     /// Bytes a second in each direction; 0 for none.
     #[arg(long, value_parser = values::bytes_per_second)]
     pub limit: Option<u64>,
@@ -115,6 +123,9 @@ pub struct MappingUpdateArgs {
     /// The public port.
     #[arg(value_parser = values::one_port)]
     pub port: Port,
+    /// Where visitors are led.
+    #[command(flatten)]
+    pub way: WayArgs,
     /// Bytes a second in each direction; 0 for none.
     #[arg(long, value_parser = values::bytes_per_second)]
     pub limit: Option<u64>,

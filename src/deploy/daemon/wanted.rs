@@ -6,7 +6,7 @@ use super::{Ground, Role, hidden};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{self, Manager, Scope, Word};
 use crate::tunnel::client::{self, ClientOptions};
-use crate::tunnel::config::Tls;
+use crate::tunnel::config::{SharedDatabase, Tls};
 use crate::tunnel::server;
 use crate::words::Message;
 use crate::words::daemon::DaemonWords;
@@ -127,19 +127,22 @@ fn server_job(ground: &Ground, name: &str, program: &Path, wish: &ServerWish) ->
     }
     let ports = [config.ports.range.first().get(), config.api.listen.port(), config.tunnel.listen.port()];
     job.low_ports = ports.into_iter().any(|port| (1..FIRST_FREE_PORT).contains(&port));
+    if let Some(SharedDatabase::File(path)) = &config.database.shared {
+        job.variables.push(("PORTWRIGHT_DATABASE_URL_FILE", file("database_url", path)?));
+    }
+    let database = &config.database.path;
     let mut notes = Vec::new();
-    if config.database.is_absolute() {
-        let folder = config.database.parent().unwrap_or(Path::new("/")).to_path_buf();
+    if database.is_absolute() {
+        let folder = database.parent().unwrap_or(Path::new("/")).to_path_buf();
         let own = folder.starts_with(&job.folder);
         if ground.scope == Scope::System && ground.manager == Manager::Systemd && !own && wish.run_as.is_none() {
-            let database = config.database.display().to_string();
+            let database = database.display().to_string();
             let error = Error::new(ErrorKind::Refused, DaemonWords::DatabaseElsewhere { database });
             return Err(error.hint(DaemonWords::HintRunAs));
         }
         job.writes.extend((!own).then_some(folder));
     } else {
-        let database =
-            job.folder.join(config.database.strip_prefix(".").unwrap_or(&config.database)).display().to_string();
+        let database = job.folder.join(database.strip_prefix(".").unwrap_or(database)).display().to_string();
         notes.push(DaemonWords::DatabaseAt { database }.into());
     }
     Ok(Job { role: Role::Server, job, token: None, warnings: Vec::new(), notes })

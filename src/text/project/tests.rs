@@ -1,6 +1,7 @@
 //! Projects that live in memory.
 
 use std::fmt::Write;
+use std::path::MAIN_SEPARATOR;
 
 use super::*;
 use crate::model::{Lever, Mapping, PublishedPort};
@@ -30,7 +31,12 @@ fn project(files: &[(&str, &str)]) -> Project {
 }
 
 fn failure(files: &[(&str, &str)]) -> String {
-    loaded(&at_home(), files).expect_err("an unreadable project").to_string()
+    slashed(&loaded(&at_home(), files).expect_err("an unreadable project"))
+}
+
+/// A text with the separators that every test here writes; Windows has its own.
+fn slashed(text: &impl ToString) -> String {
+    text.to_string().replace('\\', "/")
 }
 
 /// Writes a mapping as one line.
@@ -151,7 +157,7 @@ fn the_narrowest_lever_is_found() {
 fn a_variable_that_decides_more_than_the_port_is_named_with_the_place() {
     let text = one("\"${PORT:-8000}:80\"") + "    labels:\n      url: http://localhost:${PORT:-8000}\n";
     let found = project(&[("compose.yaml", &text)]);
-    let warnings: Vec<String> = found.edit_warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = found.edit_warnings.iter().map(slashed).collect();
     assert_eq!(
         warnings,
         ["/p/compose.yaml:5: PORT also decides services.web.labels.url, so the port is changed here and not in .env"]
@@ -164,7 +170,7 @@ fn an_env_file_that_is_passed_on_is_tolerated_and_said() {
     let files = [("compose.yaml", text.as_str()), (".env", "PORT=8000\n")];
     assert_eq!(levers(&files), ["variable PORT true"]);
     let found = project(&files);
-    assert!(found.edit_warnings.iter().any(|warning| warning.to_string().contains("gets all of /p/.env")));
+    assert!(found.edit_warnings.iter().any(|warning| slashed(warning).contains("gets all of /p/.env")));
 }
 
 #[test]
@@ -172,7 +178,7 @@ fn an_env_file_that_names_the_variable_counts_as_another_use() {
     let text = one("\"${PORT:-8000}:80\"") + "    env_file: [{path: app.env}]\n";
     let files = [("compose.yaml", text.as_str()), ("app.env", "URL=http://localhost:${PORT:-8000}\n")];
     assert_eq!(levers(&files), ["literal ${PORT:-8000}"]);
-    assert!(project(&files).edit_warnings.iter().any(|warning| warning.to_string().contains("/p/app.env: URL")));
+    assert!(project(&files).edit_warnings.iter().any(|warning| slashed(warning).contains("/p/app.env: URL")));
 }
 
 #[test]
@@ -208,7 +214,8 @@ fn files_are_found_and_merged_as_compose_does() {
     assert_eq!(lines(&[("compose.yaml", &base), ("compose.override.yaml", &replaced)]), ["web: 8001 -> 81/tcp"]);
     let reset = "services:\n  web:\n    ports: !reset []\n";
     assert!(lines(&[("compose.yaml", &base), ("compose.override.yaml", reset)]).is_empty());
-    let named = [("a.yml", base.as_str()), ("b.yml", over.as_str()), (".env", "COMPOSE_FILE=a.yml:b.yml\n")];
+    let usual = if MAIN_SEPARATOR == '\\' { "COMPOSE_FILE=a.yml;b.yml\n" } else { "COMPOSE_FILE=a.yml:b.yml\n" };
+    let named = [("a.yml", base.as_str()), ("b.yml", over.as_str()), (".env", usual)];
     assert_eq!(lines(&named).len(), 2);
     assert_eq!(loaded(&at_home(), &[(".env", "A=1\n")]).expect("nothing").0, None);
 }
@@ -323,7 +330,7 @@ fn what_cannot_be_read_says_where_and_why() {
     let Ok(Loaded::Needs(paths)) = load(&at_home(), &snapshot) else { panic!("more is needed first") };
     snapshot.extend(paths.into_iter().map(|path| (path, None)));
     let error = load(&at_home(), &snapshot).expect_err("not UTF-8");
-    assert_eq!(error.to_string(), "/p/compose.yaml is UTF-16, which compose cannot read");
+    assert_eq!(slashed(&error), "/p/compose.yaml is UTF-16, which compose cannot read");
 }
 
 #[test]
@@ -343,7 +350,7 @@ fn a_file_that_expands_to_billions_is_refused_quickly() {
 fn what_is_odd_is_warned_of() {
     let text = one("2222:22") + "    command: $UNSET\n";
     let found = project(&[("compose.yaml", &text), ("compose.yml", "a: 1\n"), (".env", "A=1\nA=2\n")]);
-    let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = found.warnings.iter().map(slashed).collect();
     assert_eq!(
         warnings,
         [

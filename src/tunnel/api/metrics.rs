@@ -111,6 +111,13 @@ fn of_mappings(api: &Api, page: &mut Page) {
     for (port, _, live) in &rows {
         page.sample("portwright_mapping_connections", &[("port", port)], live);
     }
+    page.family("portwright_mapping_refused_total", "counter", "Visitors that were not served since the start.");
+    for one in counted.iter().take(MAPPINGS_MAX) {
+        let port = one.mapping.source_port.to_string();
+        for (reason, count) in one.ledger.refused().filter(|(_, count)| *count > 0) {
+            page.sample("portwright_mapping_refused_total", &[("port", &port), ("reason", reason.label())], count);
+        }
+    }
     page.family("portwright_unlisted", "gauge", "Mappings and clients without series of their own.");
     let mappings = counted.len().saturating_sub(MAPPINGS_MAX);
     let clients = api.mappings.accounts().by_client().len().saturating_sub(CLIENTS_MAX);

@@ -187,8 +187,9 @@ struct ClientTraffic {
     counts: Counts,
 }
 
-fn mapping_traffic(now: u64, Counted { mapping, ledger }: Counted) -> MappingTraffic {
-    let by_client = ledger.by_client();
+fn mapping_traffic(now: u64, counted: Counted) -> MappingTraffic {
+    let by_client = counted.by_client();
+    let Counted { mapping, ledger, .. } = counted;
     let client = |(client, totals): (&ClientName, &Totals)| ClientTraffic {
         client: client.to_string(),
         counts: Counts::from(*totals),
@@ -209,7 +210,7 @@ fn mapping_traffic(now: u64, Counted { mapping, ledger }: Counted) -> MappingTra
 pub(super) async fn traffic(State(api): State<Arc<Api>>, request: Request) -> Response {
     let lang = language(request.headers());
     let now = seconds(SystemTime::now());
-    let all = api.mappings.accounts().by_client();
+    let all = api.mappings.accounts().everywhere();
     // Each byte counts once: what clients carried is a part of the total, and not added to it.
     let tunnel: Totals = all.iter().filter(|(client, _)| !client.is_empty()).map(|(_, totals)| *totals).sum();
     let total: Totals = all.values().copied().sum();
@@ -271,7 +272,7 @@ pub(super) async fn connections(State(api): State<Arc<Api>>, request: Request) -
     let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut total = 0;
     let mut shown = Vec::new();
-    for Counted { mapping, ledger } in api.mappings.counted() {
+    for Counted { mapping, ledger, .. } in api.mappings.counted() {
         let live = ledger.live();
         total += live;
         let wanted = port.map_or(live > 0, |port| port == mapping.source_port.get());

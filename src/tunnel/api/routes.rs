@@ -110,7 +110,7 @@ pub(super) const ROUTES: &[Endpoint] = &[
     }),
     change(
         "/api/mapping/update",
-        "Changes what is named and leaves the rest; visitors stay, and a limit also counts for them",
+        "Changes what is named and leaves the rest; visitors stay, unless the way to the target is another one",
         &UPDATE,
         Kind::One(&MAPPING),
         || post(changes::update),
@@ -156,7 +156,7 @@ pub(super) const ROUTES: &[Endpoint] = &[
 ];
 
 const HEALTH: Shape = Shape(&[
-    needed("status", Kind::Text, "ok, or degraded when a mapping is not served"),
+    needed("status", Kind::Text, "ok, or degraded when a mapping is not served or the database does not answer"),
     needed("tunnel_enabled", Kind::Flag, "Whether clients may connect"),
     needed("tunnel_connected", Kind::Flag, "Whether a client is connected"),
     needed("clients", Kind::Whole, "How many are"),
@@ -188,6 +188,13 @@ const CREATE: Shape = Shape(&[
 const UPDATE: Shape = Shape(&[
     field("port", Kind::Whole, "The public port"),
     field("source_port", Kind::Whole, "The same under its later name; one of both"),
+    field("target_ip", Kind::Text, "The target, an address or a name"),
+    field("target_host", Kind::Text, "The same under its later name"),
+    field("target_port", Kind::Whole, "Its port"),
+    field("use_tunnel", Kind::Flag, "Whether a client reaches the target"),
+    field("client", Kind::Text, "The client's name; empty for the usual one"),
+    field("protocol", Kind::Text, "tcp or udp"),
+    field("proxy_protocol", Kind::Text, "v1, v2, or empty for none"),
     field("bandwidth_limit", Kind::Whole, "Bytes a second in each direction; 0 is no limit"),
     field("access_rule", Kind::Text, "disabled, whitelist or blacklist"),
     field("access_ips", Kind::Any, "Up to 256 addresses or networks; a list, or a string that holds one"),

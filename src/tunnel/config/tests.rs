@@ -182,3 +182,19 @@ proptest::proptest! {
         let _ = with_key(&text);
     }
 }
+
+#[test]
+fn the_address_of_a_shared_database_stands_in_one_place_and_is_never_shown() {
+    let url = "postgres://tunnel:canary-5e2a@db/tunnel";
+    let config = with_key(&format!("database: {{ url: '{url}' }}")).expect("a configuration");
+    let Some(SharedDatabase::Url(found)) = &config.database.shared else { panic!("no address") };
+    assert!(found.matches(url.as_bytes()) && !format!("{config:?}").contains("canary"));
+    assert_eq!(config.database.path, Path::new("./data/mappings.db"), "the folder of what stays with the server");
+    let config = parse("", &[("PORTWRIGHT_API_API_KEY", KEY), ("PORTWRIGHT_DATABASE_URL_FILE", "url")]);
+    let shared = config.expect("a configuration").database.shared;
+    assert!(matches!(shared, Some(SharedDatabase::File(file)) if file == Path::new("url")));
+    let (kind, message) = words(with_key(&format!("database: {{ url: '{url}', url_file: url }}")));
+    assert!(kind == ErrorKind::Usage && message.contains("database.url_file"), "{message}");
+    assert!(!message.contains("canary"), "{message}");
+    assert!(with_key("database: { url: , url_file: }").expect("a configuration").database.shared.is_none());
+}

@@ -13,7 +13,7 @@ mod wire;
 pub(crate) use admission::Permit;
 pub(crate) use admit::{Admitted, Gate, Identity, Registry, TokenRow, admit};
 pub(crate) use dial::{DIAL_DEADLINE, DialFault, connect};
-pub(crate) use greet::{Credentials, GREET_DEADLINE, Greeted, greet, join};
+pub(crate) use greet::{Credentials, GREET_DEADLINE, GreetFault, Greeted, greet, join};
 pub(crate) use transport::Transport;
 
 /// The name of a session on the wire, drawn by the server.

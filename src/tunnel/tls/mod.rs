@@ -3,8 +3,11 @@
 //! `server` keeps the server's certificate, `client` judges it, `pin` is how people compare it.
 
 mod client;
+#[cfg(feature = "postgres")]
+mod database;
 mod pin;
 mod server;
+mod validity;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +20,11 @@ use tokio_rustls::rustls::{self, RootCertStore, SupportedProtocolVersion};
 #[cfg(test)]
 pub(crate) use client::Why;
 pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, connect};
+#[cfg(feature = "postgres")]
+pub(crate) use database::database_config;
 pub(crate) use pin::Pin;
 pub(crate) use server::{ServerTls, TlsFiles};
+pub use validity::certificate_validity;
 
 use super::files::{read_secret, read_text};
 use crate::error::{Error, ErrorKind, Result};

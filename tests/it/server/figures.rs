@@ -162,6 +162,30 @@ fn a_mapping_changes_while_its_visitors_stay() {
 }
 
 #[test]
+fn an_update_leads_visitors_elsewhere_and_survives_a_restart() {
+    let server = Running::start("");
+    let public = server.map(target(10), &json!({ "name": "moves" }));
+    assert_eq!(visit(public, 1), 10);
+    let elsewhere = target(20);
+    let moved = json!({ "port": public.port(), "target_port": elsewhere.port() });
+    let answer = server.post("update", &moved);
+    assert_eq!((answer.status, &answer.body["data"]["state"]), (200, &json!("active")), "{}", answer.body);
+    assert_eq!(
+        (&answer.body["data"]["name"], &answer.body["data"]["target_host"]),
+        (&json!("moves"), &json!("127.0.0.1"))
+    );
+    assert_eq!(visit(public, 1), 20);
+    let audit = server.get("/api/audit?limit=1")["data"].to_string();
+    assert!(audit.contains("target_port") && audit.contains(&elsewhere.port().to_string()), "{audit}");
+    let denied = server.post("update", &json!({ "port": public.port(), "target_host": "169.254.169.254" }));
+    assert_eq!(denied.status, 403, "{}", denied.body);
+    assert_eq!(visit(public, 1), 20, "a refused change changes nothing");
+    let (_, folder) = server.stop(Duration::ZERO);
+    let _server = Running::start_in(folder, "");
+    assert_eq!(visit(public, 1), 20);
+}
+
+#[test]
 fn one_mapping_is_reloaded_and_the_others_notice_nothing() {
     let server = Running::start("");
     let (first, second) = (server.map(target(3), &json!({})), server.map(target(3), &json!({})));
@@ -268,6 +292,14 @@ fn metrics_are_in_prometheus_format_and_need_the_key_unless_they_are_public() {
     let public = server.map(target(11), &json!({ "name": "a\"b\n" .trim() }));
     visit(public, 500);
     wait_until("it has left", || server.get("/api/stats/connections")["data"]["total"] == 0);
+    let shut = server.map(target(1), &json!({ "access_rule": "whitelist", "access_ips": ["192.0.2.0/24"] }));
+    let dead = server.map(free_port(), &json!({}));
+    for refusing in [shut, dead] {
+        let mut visitor = TcpStream::connect(refusing).expect("a connection");
+        visitor.set_read_timeout(Some(Duration::from_secs(20))).expect("a deadline");
+        // It may be told by a reset or by the end; there is no byte.
+        assert_eq!(visitor.read(&mut [0; 1]).unwrap_or(0), 0);
+    }
     let locked = send(server.address, "GET /metrics", &["Host: localhost"], "");
     assert_eq!((locked.status, locked.code()), (401, "key_missing"));
     let key = format!("Authorization: Bearer {KEY}");
@@ -289,13 +321,15 @@ fn metrics_are_in_prometheus_format_and_need_the_key_unless_they_are_public() {
         });
         matching.unwrap_or_else(|| panic!("{name} {labels:?}: {}", answer.text)).2
     };
-    let port = public.port().to_string();
+    let (port, shut, dead) = (public.port().to_string(), shut.port().to_string(), dead.port().to_string());
     for (expected, name, labels) in [
         (500.0, "portwright_mapping_bytes_total", vec![("port", port.as_str()), ("direction", "up")]),
         (11.0, "portwright_mapping_bytes_total", vec![("port", &port), ("direction", "down")]),
         (1.0, "portwright_mapping_connections_total", vec![("port", &port)]),
         (500.0, "portwright_bytes_total", vec![("direction", "up")]),
-        (1.0, "portwright_mappings", vec![("state", "active")]),
+        (1.0, "portwright_mapping_refused_total", vec![("port", &shut), ("reason", "access_list")]),
+        (1.0, "portwright_mapping_refused_total", vec![("port", &dead), ("reason", "unreachable")]),
+        (3.0, "portwright_mappings", vec![("state", "active")]),
         (1.0, "portwright_api_unauthorized_total", vec![]),
         (1.0, "portwright_healthy", vec![]),
     ] {

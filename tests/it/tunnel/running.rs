@@ -175,6 +175,10 @@ pub(super) struct ServerPlan<'a> {
     pub(super) tls: &'a str,
     /// Where clients connect.
     pub(super) listen: &'a str,
+    /// Where visitors come.
+    pub(super) public: &'a str,
+    /// The section `database`.
+    pub(super) database: &'a str,
     pub(super) legacy_v1: bool,
     pub(super) wrapper: &'a [&'a str],
     pub(super) flags: &'a [&'a str],
@@ -183,7 +187,8 @@ pub(super) struct ServerPlan<'a> {
 impl ServerPlan<'_> {
     pub(super) fn over(link: Link) -> Self {
         let tls = if link == Link::Plain { "off" } else { "auto" };
-        Self { tls, listen: "127.0.0.1", legacy_v1: false, wrapper: &[], flags: &[] }
+        let (public, database) = ("127.0.0.1", "{ path: mappings.db }");
+        Self { tls, listen: "127.0.0.1", public, database, legacy_v1: false, wrapper: &[], flags: &[] }
     }
 }
 
@@ -216,15 +221,17 @@ impl Laid {
         let folder = tempfile::tempdir().expect("a folder");
         let (api, tunnel) = (loopback(fresh_port()), loopback(fresh_port()));
         let config = format!(
-            "port_range: {{ from: 1024, end: 65535, listen: 127.0.0.1 }}\n\
+            "port_range: {{ from: 1024, end: 65535, listen: {} }}\n\
              tunnel: {{ enabled: true, listen: {}, listen_port: {}, tls: {}, legacy_v1: {} }}\n\
              api: {{ listen_port: {}, rate_limit: 100000 }}\n\
-             database: {{ path: mappings.db }}\n",
+             database: {}\n",
+            plan.public,
             plan.listen,
             tunnel.port(),
             plan.tls,
             plan.legacy_v1,
             api.port(),
+            plan.database,
         );
         fs::write(folder.path().join("config.yaml"), config).expect("a configuration");
         Self { folder, api, tunnel }
@@ -232,6 +239,10 @@ impl Laid {
 
     pub(super) fn token(&self, name: &str) -> Token {
         token(self.folder.path(), name, &[])
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Asks for a token that is expected not to be made.

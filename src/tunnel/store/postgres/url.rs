@@ -1,0 +1,117 @@
+//! `database.url`: where the database is, who we are there, and how far its TLS is trusted.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+
+use super::CONNECT_WAIT;
+use super::tls::{Checks, Connector};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Secret;
+use crate::tunnel::logbook;
+use crate::words::tunnel::TunnelWords;
+
+/// After how long without an answer a connection counts as lost.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Shorter passwords than this are parts of ordinary words, and masking these would make the log unreadable.
+const MASKED_MIN: usize = 6;
+
+/// Where the database is.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) config: Config,
+    pub(super) tls: Connector,
+    /// For people: host and name of the database, never the password.
+    pub(super) address: String,
+}
+
+/// Reads `url`; the error never repeats it.
+pub(super) fn read(url: &Secret) -> Result<Place> {
+    let wrong = || Error::new(ErrorKind::Usage, TunnelWords::DatabaseUrlWrong);
+    let (base, mode, roots) = split(url.expose()).ok_or_else(wrong)?;
+    // The library's own error could repeat a part of the password.
+    let mut config: Config = base.parse().map_err(|_| wrong())?;
+    let (ssl, checks) = match (mode.as_deref(), roots) {
+        (Some("disable"), None) => (SslMode::Disable, Checks::Nothing),
+        (None | Some("prefer"), None) => (SslMode::Prefer, Checks::Nothing),
+        (Some("require"), None) => (SslMode::Require, Checks::Nothing),
+        (None | Some("require" | "verify-full"), Some(roots)) => (SslMode::Require, Checks::Authority(roots)),
+        (Some("verify-full"), None) => return Err(Error::new(ErrorKind::Usage, TunnelWords::DatabaseRootsMissing)),
+        _ => return Err(wrong()),
+    };
+    config.ssl_mode(ssl).connect_timeout(CONNECT_WAIT).keepalives_idle(SILENCE).tcp_user_timeout(SILENCE);
+    if config.get_application_name().is_none() {
+        config.application_name("portwright");
+    }
+    if config.get_hosts().is_empty() {
+        return Err(wrong());
+    }
+    // Nothing logs it; what a library may do one day is masked all the same.
+    if let Some(password) = config.get_password().filter(|password| password.len() >= MASKED_MIN) {
+        logbook::hide(&Secret::new(String::from_utf8_lossy(password)));
+    }
+    let address = address(&base);
+    Ok(Place { config, tls: Connector::new(&checks)?, address })
+}
+
+/// Takes `sslmode` and `sslrootcert` out of a URL, because the library knows neither `verify-full` nor files.
+fn split(url: &str) -> Option<(String, Option<String>, Option<PathBuf>)> {
+    let url = url.trim();
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return None;
+    }
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=')? {
+            ("sslmode", value) => mode = Some(value.to_owned()),
+            ("sslrootcert", value) => roots = Some(value.replace("%2F", "/").replace("%20", " ").into()),
+            _ => rest.push(pair),
+        }
+    }
+    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+    Some((format!("{base}{query}"), mode, roots))
+}
+
+/// Returns what follows the password in a URL without parameters.
+fn address(base: &str) -> String {
+    let (base, _) = base.split_once('?').unwrap_or((base, ""));
+    let (_, rest) = base.split_once("://").unwrap_or(("", base));
+    rest.rsplit_once('@').map_or(rest, |(_, address)| address).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_and_its_password_is_never_repeated() {
+        let read = |url: &str| read(&Secret::new(url));
+        let place = read("postgres://pw:canary-1@db.example.org/tunnel?sslmode=require").expect("read");
+        assert_eq!(place.address, "db.example.org/tunnel");
+        assert_eq!(place.config.get_ssl_mode(), SslMode::Require);
+        let place = read("postgresql://pw:canary-1@127.0.0.1:5433/tunnel").expect("read");
+        assert_eq!((place.address.as_str(), place.config.get_ssl_mode()), ("127.0.0.1:5433/tunnel", SslMode::Prefer));
+        for wrong in [
+            "",
+            "host=127.0.0.1 password=canary-1",
+            "mysql://pw:canary-1@host/tunnel",
+            "postgres://pw:canary-1@host:canary-1/tunnel",
+            "postgres://pw:canary-1@host/tunnel?sslmode=verify-ca",
+            "postgres://pw:canary-1@host/tunnel?canary-1=1",
+            "postgres:///tunnel",
+        ] {
+            let Err(error) = read(wrong) else { panic!("{wrong} was read") };
+            assert_eq!(error.kind(), ErrorKind::Usage, "{wrong}");
+            assert!(!error.to_string().contains("canary-1"), "{error}");
+        }
+        let Err(error) = read("postgres://pw:canary-1@host/tunnel?sslmode=verify-full") else { panic!("no roots") };
+        assert!(error.to_string().contains("sslrootcert"), "{error}");
+        let missing = "postgres://host/tunnel?sslrootcert=/nonexistent/ca.pem";
+        let Err(error) = read(missing) else { panic!("no file") };
+        assert_eq!(error.kind(), ErrorKind::Missing);
+    }
+}
