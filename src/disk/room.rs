@@ -29,7 +29,7 @@ pub fn room(folder: &Path) -> Result<Room> {
     os::room(folder).map_err(|error| failure(&error, folder))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

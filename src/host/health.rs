@@ -287,11 +287,13 @@ mod imp {
     use crate::model::{FirewallSight, MachineSight};
 
     pub(super) fn machine() -> MachineSight {
-        let mut system = sysinfo::System::new();
+        let Ok(mut system) = sysinfo::System::new() else { return MachineSight::default() };
         system.refresh_memory();
+        // What a system does not tell is 0.
+        let told = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
         MachineSight {
-            memory_total: Some(system.total_memory()).filter(|bytes| *bytes > 0),
-            memory_available: Some(system.available_memory()).filter(|bytes| *bytes > 0),
+            memory_total: told(system.total_memory()),
+            memory_available: told(system.available_memory()),
             ..MachineSight::default()
         }
     }
