@@ -42,6 +42,7 @@ struct ServiceRow {
     scope: &'static str,
     installed: bool,
     enabled: bool,
+    running: bool,
     state: String,
     pid: Option<u32>,
     since: Option<String>,
@@ -68,6 +69,7 @@ fn row(ground: &Ground, service: &Service) -> ServiceRow {
         scope: ground.scope.name(),
         installed: service.installed,
         enabled: standing.enabled,
+        running: standing.running,
         state: state(service),
         pid: standing.pid,
         since: standing.since.clone(),
@@ -293,7 +295,7 @@ fn uninstall(typed: &ServiceRemoveArgs, talk: &Talk, environment: &Environment) 
         for service in &services {
             talk.note(DaemonWords::NotInstalled { name: service.name.clone() });
         }
-    } else if !typed.yes {
+    } else if !typed.service.yes {
         let interrupt = Interrupt::install();
         let names = there.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
         if !agree_to(talk, &interrupt, &DaemonWords::AskUninstall { names }.into())? {

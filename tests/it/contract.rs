@@ -425,3 +425,38 @@ fn a_stranger_in_the_path_is_no_trouble() {
         assert!(!folder.join(".env").exists());
     }
 }
+
+#[test]
+fn verbs_that_change_something_take_yes() {
+    let sandbox = Sandbox::new(&[]);
+    for verb in [
+        "quick-start",
+        "up",
+        "undo",
+        "down",
+        "tune apply",
+        "tune revert",
+        "pool alloc",
+        "pool release",
+        "pool renew",
+        "pool gc",
+        "pool run",
+        "mapping create",
+        "mapping remove",
+        "mapping update",
+        "mapping reload",
+        "mapping import",
+        "service install server",
+        "service install client",
+        "service uninstall",
+        "service start",
+        "service stop",
+        "tunnel token create",
+        "tunnel token revoke",
+        "doctor",
+    ] {
+        let words: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
+        let help = sandbox.run(&words);
+        assert!(help.code == 0 && help.stdout.contains("--yes"), "{verb}: {}", help.stdout);
+    }
+}

@@ -8,5 +8,6 @@ mod machine;
 
 mod files;
 mod pool;
+mod service;
 mod tune;
 mod tunnel;

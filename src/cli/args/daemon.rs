@@ -133,6 +133,9 @@ pub struct ServiceArgs {
     /// Whose it is.
     #[command(flatten)]
     pub scope: ServiceScopeArgs,
+    /// Asks nothing; only a removal would.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// `service uninstall`.
@@ -144,9 +147,6 @@ pub struct ServiceRemoveArgs {
     /// Removes a unit that is not as an installation left it.
     #[arg(long)]
     pub force: bool,
-    /// Asks nothing.
-    #[arg(long, short)]
-    pub yes: bool,
 }
 
 /// What a service runs.

@@ -57,6 +57,9 @@ pub struct PoolArgs {
     /// How long the lock is waited for; `None` for 10 s.
     #[arg(long, value_parser = values::seconds)]
     pub wait: Option<Duration>,
+    /// Asks nothing, which these verbs never do.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// What is leased.

@@ -214,6 +214,9 @@ pub struct TokenCreateArgs {
     /// The public ports that its clients may serve; none for all.
     #[arg(long, value_parser = values::port_range)]
     pub ports: Vec<PortRange>,
+    /// Asks nothing, which this verb never does.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// `tunnel token revoke`.
