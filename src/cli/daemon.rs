@@ -13,11 +13,11 @@ use super::json::ChangeView;
 use super::output::Paint;
 use super::service::agree_to;
 use super::table::{Cell, table};
+use super::tunnel::options_of;
 use super::{Ending, Environment, Talk, wishes};
 use crate::deploy::daemon::{self, ClientWish, Ground, Installation, Role, ServerWish, Service, Wish};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Manager, Scope};
-use crate::model::Secret;
 use crate::tunnel::client::ClientOptions;
 use crate::words::Say;
 use crate::words::daemon::DaemonWords;
@@ -117,18 +117,7 @@ fn wish(role: &InstallRole) -> (Wish, &InstallArgs, Role) {
             (Wish::Server(wish), &typed.install, Role::Server)
         }
         InstallRole::Client(typed) => {
-            let options = ClientOptions {
-                server: typed.server.clone(),
-                join: typed.join.as_ref().map(Secret::new),
-                token_file: typed.token_file.clone(),
-                pin: typed.pin.clone(),
-                ca: typed.ca.clone(),
-                identity: typed.cert.clone().zip(typed.key.clone()),
-                insecure: typed.insecure,
-                name: typed.client_name.clone(),
-                exposes: typed.exposes.clone(),
-                ..ClientOptions::default()
-            };
+            let options = ClientOptions { name: typed.client_name.clone(), ..options_of(&typed.peer) };
             let wish = ClientWish { options, run_as: typed.install.run_as.clone() };
             (Wish::Client(Box::new(wish)), &typed.install, Role::Client)
         }

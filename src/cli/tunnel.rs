@@ -1,6 +1,6 @@
 //! `tunnel server`, its health check, and the supervisor of the native runtime.
 
-use super::args::{ServeArgs, SuperviseArgs, TunnelClientArgs, TunnelServerArgs};
+use super::args::{PeerArgs, ServeArgs, SuperviseArgs, TunnelClientArgs, TunnelServerArgs};
 use super::{Ending, Environment, Talk, runtime, wishes};
 use crate::deploy;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,24 +40,32 @@ pub(super) fn server(typed: &ServeArgs, talk: &Talk, environment: &Environment) 
     Ok(Ending::Done)
 }
 
-/// Stays connected until SIGTERM or SIGINT; a second signal does not wait for streams to finish.
-pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Environment) -> Result<Ending> {
-    let variables = wishes::text_variables(environment);
-    let token = variables.get(TOKEN_VARIABLE).map(Secret::new);
-    let options = ClientOptions {
+/// What was typed of a client's server.
+pub(super) fn options_of(typed: &PeerArgs) -> ClientOptions {
+    ClientOptions {
         server: typed.server.clone(),
         join: typed.join.as_ref().map(Secret::new),
-        token: token.filter(|_| typed.token_file.is_none() && typed.join.is_none()),
         token_file: typed.token_file.clone(),
         pin: typed.pin.clone(),
         ca: typed.ca.clone(),
         identity: typed.cert.clone().zip(typed.key.clone()),
         insecure: typed.insecure,
+        exposes: typed.exposes.clone(),
+        ..ClientOptions::default()
+    }
+}
+
+/// Stays connected until SIGTERM or SIGINT; a second signal does not wait for streams to finish.
+pub(super) fn client(typed: &TunnelClientArgs, talk: &Talk, environment: &Environment) -> Result<Ending> {
+    let variables = wishes::text_variables(environment);
+    let token = variables.get(TOKEN_VARIABLE).map(Secret::new);
+    let options = ClientOptions {
+        token: token.filter(|_| typed.peer.token_file.is_none() && typed.peer.join.is_none()),
         legacy_v1: typed.legacy_v1,
         name: typed.name.clone(),
-        exposes: typed.exposes.clone(),
         verbose: talk.verbose,
         notifier: Notifier::from_variables(&variables),
+        ..options_of(&typed.peer)
     };
     if typed.legacy_v1 {
         talk.warn(VerbWords::LegacyV1);

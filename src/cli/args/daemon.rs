@@ -89,36 +89,12 @@ pub struct InstallServerArgs {
 /// `service install client`.
 #[derive(Debug, Clone, Args)]
 pub struct InstallClientArgs {
-    /// The server, `HOST:PORT`.
-    #[arg(long, required_unless_present = "join")]
-    pub server: Option<String>,
-    /// A join code, whose token goes into a file.
-    #[arg(long, conflicts_with_all = ["server", "token_file", "pin", "ca"])]
-    pub join: Option<String>,
-    /// The file that holds the token.
-    #[arg(long)]
-    pub token_file: Option<PathBuf>,
-    /// The fingerprint of the server's key.
-    #[arg(long, conflicts_with = "ca")]
-    pub pin: Option<String>,
-    /// The certificate of the authority that certifies the server.
-    #[arg(long)]
-    pub ca: Option<PathBuf>,
-    /// The client's own certificate.
-    #[arg(long, requires = "key")]
-    pub cert: Option<PathBuf>,
-    /// The key of that certificate.
-    #[arg(long, requires = "cert")]
-    pub key: Option<PathBuf>,
-    /// Does without TLS.
-    #[arg(long, conflicts_with_all = ["pin", "ca", "cert"])]
-    pub insecure: bool,
+    /// The server; of a join code, the token goes into a file.
+    #[command(flatten)]
+    pub peer: super::PeerArgs,
     /// What the client wants to be called below the name of its token.
     #[arg(long)]
     pub client_name: Option<String>,
-    /// What the server may reach here.
-    #[arg(long = "expose")]
-    pub exposes: Vec<String>,
     /// How it is installed.
     #[command(flatten)]
     pub install: InstallArgs,

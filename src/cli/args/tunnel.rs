@@ -257,16 +257,16 @@ pub struct ServeArgs {
     pub no_first_token: bool,
 }
 
-/// `tunnel client`.
+/// Which server a client connects to, and how the two know each other.
 #[derive(Debug, Clone, Args)]
-pub struct TunnelClientArgs {
+pub struct PeerArgs {
     /// The server, `HOST:PORT`.
     #[arg(long, required_unless_present = "join")]
     pub server: Option<String>,
     /// A join code, which holds server, token and pin.
     #[arg(long, conflicts_with_all = ["server", "token_file", "pin", "ca"])]
     pub join: Option<String>,
-    /// The file that holds the token; `-` for standard input.
+    /// The file that holds the token; `-` for standard input, where somebody is there to type it.
     #[arg(long)]
     pub token_file: Option<PathBuf>,
     /// The fingerprint of the server's key.
@@ -284,13 +284,21 @@ pub struct TunnelClientArgs {
     /// Does without TLS, also towards another machine.
     #[arg(long, conflicts_with_all = ["pin", "ca", "cert"])]
     pub insecure: bool,
+    /// What the server may reach here.
+    #[arg(long = "expose")]
+    pub exposes: Vec<String>,
+}
+
+/// `tunnel client`.
+#[derive(Debug, Clone, Args)]
+pub struct TunnelClientArgs {
+    /// The server.
+    #[command(flatten)]
+    pub peer: PeerArgs,
     /// The server speaks version 1, the predecessor's protocol.
     #[arg(long, requires = "server", conflicts_with_all = ["join", "token_file", "pin", "ca", "cert", "name"])]
     pub legacy_v1: bool,
     /// What the client wants to be called below the name of its token.
     #[arg(long)]
     pub name: Option<String>,
-    /// What the server may reach here.
-    #[arg(long = "expose")]
-    pub exposes: Vec<String>,
 }
