@@ -57,7 +57,7 @@ struct SettingView {
     default: &'static str,
     state: &'static str,
     why: String,
-    source: &'static str,
+    source: String,
     confidence: &'static str,
     needs_restart: bool,
 }
@@ -71,7 +71,7 @@ impl SettingView {
             default: judged.default,
             state: judged.state.name(),
             why: judged.why.say(Lang::En),
-            source: judged.source,
+            source: judged.source.say(Lang::En),
             confidence: judged.confidence.name(),
             needs_restart: judged.needs_restart,
         }
@@ -342,7 +342,7 @@ fn block(judged: &Judged, talk: &Talk, look: Look) -> String {
     let mut text = look.paint(line(heading).trim_end(), paint) + "\n";
     text.extend(judged.why.0.iter().map(|why| line(TuneWords::WhyLine { why: why.say(talk.lang) })));
     text.push_str(&line(TuneWords::SourceLine {
-        source: judged.source,
+        source: Box::new(judged.source.clone().into()),
         confidence: Box::new(sureness(judged.confidence)),
         default: if judged.default.is_empty() { TuneWords::NoValue.say(talk.lang) } else { judged.default.to_owned() },
     }));

@@ -80,7 +80,10 @@ catalogue! {
         NoValue => "(not set)", "（未设置）";
         EmptyValue => "(empty)", "（空）";
         WhyLine { why: String } => "    {why}", "    {why}";
-        SourceLine { source: &'static str, confidence: Box<Message>, default: String } =>
+        Document { title: &'static str } => "{title}", "{title}";
+        Practice => "practice of many hosts; no document", "许多主机的经验；没有文档";
+        Scripts => "scripts; no document for Windows 10 or later", "来自脚本；没有针对 Windows 10 及以后版本的文档";
+        SourceLine { source: Box<Message>, confidence: Box<Message>, default: String } =>
             "    source: {source}; {confidence}; default: {default}", "    来源：{source}；{confidence}；默认值：{default}";
         Documented => "documented", "有文档";
         Reported => "reported", "有报告";

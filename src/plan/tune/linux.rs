@@ -8,10 +8,10 @@ use crate::words::tune::TuneWords as W;
 pub(super) const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
 const RANGE: &str = "net.ipv4.ip_local_port_range";
 
-const IP_SYSCTL: &str = "Linux, Documentation/networking/ip-sysctl.rst";
-const CONNTRACK: &str = "Linux, Documentation/networking/nf_conntrack-sysctl.rst";
-const BBR: &str = "google/bbr, Documentation/bbr-quick-start.md";
-const NO_DOCUMENT: &str = "practice of many hosts; no document";
+const IP_SYSCTL: W = W::Document { title: "Linux, Documentation/networking/ip-sysctl.rst" };
+const CONNTRACK: W = W::Document { title: "Linux, Documentation/networking/nf_conntrack-sysctl.rst" };
+const BBR: W = W::Document { title: "google/bbr, Documentation/bbr-quick-start.md" };
+const NO_DOCUMENT: W = W::Practice;
 
 /// The smallest queue of connections that wait to be accepted: the default since Linux 5.4.
 const SOMAXCONN: u64 = 4096;
@@ -41,10 +41,10 @@ pub(super) fn settings() -> Vec<Setting> {
         row(RANGE, "32768 60999", W::LocalPortRange, IP_SYSCTL, Documented, port_range),
         row(RESERVED, "", W::ReservedPorts, IP_SYSCTL, Documented, reserved),
         row("net.core.somaxconn", "4096", W::Somaxconn, IP_SYSCTL, Documented, somaxconn),
-        row("net.ipv4.tcp_max_syn_backlog", "128-4096 by memory", W::SynBacklog, IP_SYSCTL, Documented, syn_backlog),
+        row("net.ipv4.tcp_max_syn_backlog", "128-4096", W::SynBacklog, IP_SYSCTL, Documented, syn_backlog),
         row("net.ipv4.tcp_syncookies", "1", W::Syncookies, IP_SYSCTL, Documented, syncookies),
         row("net.core.netdev_max_backlog", "1000", W::NetdevBacklog, NO_DOCUMENT, Reported, netdev_backlog),
-        row("net.netfilter.nf_conntrack_max", "by memory", W::Conntrack, CONNTRACK, Documented, conntrack),
+        row("net.netfilter.nf_conntrack_max", "nf_conntrack_buckets", W::Conntrack, CONNTRACK, Documented, conntrack),
         row("net.ipv4.tcp_tw_reuse", "2", W::TimeWaitReuse, IP_SYSCTL, Documented, time_wait_reuse),
         row("net.ipv4.tcp_fin_timeout", "60", W::FinTimeout, IP_SYSCTL, Documented, fin_timeout),
         row("net.ipv4.tcp_rmem", "4096 131072 6291456", W::ReceiveBuffer, IP_SYSCTL, Documented, buffer),

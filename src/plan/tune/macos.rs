@@ -5,9 +5,9 @@ use crate::words::tune::TuneWords as W;
 
 const FIRST: &str = "net.inet.ip.portrange.first";
 const HIGH_FIRST: &str = "net.inet.ip.portrange.hifirst";
-const IN_PCB: &str = "XNU, bsd/netinet/in_pcb.c";
-const TCP_TIMER: &str = "XNU, bsd/netinet/tcp_timer.c";
-const NO_DOCUMENT: &str = "practice of many hosts; no document";
+const IN_PCB: W = W::Document { title: "XNU, bsd/netinet/in_pcb.c" };
+const TCP_TIMER: W = W::Document { title: "XNU, bsd/netinet/tcp_timer.c" };
+const NO_DOCUMENT: W = W::Practice;
 
 /// Where the range begins for load tests: twice the ports of the default.
 const WIDER_FIRST: u64 = 32_768;

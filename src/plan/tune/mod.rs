@@ -101,7 +101,7 @@ pub(super) struct Setting {
     key: &'static str,
     default: &'static str,
     about: TuneWords,
-    source: &'static str,
+    source: TuneWords,
     confidence: Confidence,
     needs_restart: bool,
     /// Returns the value that this host needs; `None` where the current one will do.
@@ -155,7 +155,7 @@ pub struct Judged {
     /// What the setting does, and what was seen of it.
     pub why: ListOf,
     /// Where that is from.
-    pub source: &'static str,
+    pub source: TuneWords,
     /// How sure it is.
     pub confidence: Confidence,
     /// Whether a change works only after a restart of the system.
@@ -213,7 +213,7 @@ fn judged(setting: Setting, profile: Profile, seen: &Situation, applied: &BTreeM
         default: setting.default,
         state,
         why: ListOf(why),
-        source: setting.source,
+        source: setting.source.clone(),
         confidence: setting.confidence,
         needs_restart: setting.needs_restart,
     }
@@ -224,7 +224,7 @@ fn row(
     key: &'static str,
     default: &'static str,
     about: TuneWords,
-    source: &'static str,
+    source: TuneWords,
     confidence: Confidence,
     need: fn(&str, &Situation, Profile) -> Option<Need>,
 ) -> Setting {

@@ -9,12 +9,12 @@ use crate::words::tune::TuneWords as W;
 pub(super) const EXCLUDED: &str = "excludedportrange.ipv4.tcp";
 const DYNAMIC: &str = "dynamicport.ipv4.tcp";
 
-const KB929851: &str = "Microsoft, KB929851 (dynamic port range)";
-const EXHAUSTION: &str = "Microsoft, TCP/IP port exhaustion troubleshooting";
-const ADAPTERS: &str = "Microsoft, performance tuning for network adapters";
-const KB314053: &str = "Microsoft, KB314053 (Windows XP)";
-const SCRIPTS: &str = "scripts; no document for Windows 10 or later";
-const WINNAT: &str = "microsoft/WSL#5306, docker/for-win#3171";
+const KB929851: W = W::Document { title: "Microsoft, KB929851 (dynamic port range)" };
+const EXHAUSTION: W = W::Document { title: "Microsoft, TCP/IP port exhaustion troubleshooting" };
+const ADAPTERS: W = W::Document { title: "Microsoft, performance tuning for network adapters" };
+const KB314053: W = W::Document { title: "Microsoft, KB314053 (Windows XP)" };
+const SCRIPTS: W = W::Scripts;
+const WINNAT: W = W::Document { title: "microsoft/WSL#5306, docker/for-win#3171" };
 
 /// The default since Windows Vista.
 const USUAL: (u16, u16) = (49_152, 65_535);
