@@ -36,6 +36,11 @@ pub(super) fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result
     }
 }
 
+/// No two files can be swapped at once here.
+pub(super) fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Mode, owner and number of names of a file; this system has none of them to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {

@@ -114,7 +114,7 @@ impl HeldLedger<'_> {
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
         let path = &self.ledger.path;
         let staged = path.with_added_extension(records::UNFINISHED);
-        let written = stage(&staged, path, bytes).and_then(|()| replace::rename(&staged, path));
+        let written = stage(&staged, path, bytes).and_then(|()| put(&staged, path));
         written.map_err(|error| {
             let _ = std::fs::remove_file(&staged);
             failure(&error, path)
@@ -141,6 +141,22 @@ impl Drop for HeldLedger<'_> {
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
+}
+
+/// Gives the staged file the ledger's name.
+///
+/// The two are swapped where the system can do that, and the old file is removed: at every instant one of the two is whole
+/// under the name, as with a rename. But a rename over a file makes ext4 write the new one to the disk first
+/// (`auto_da_alloc`, ext4(5)), which nobody needs here: 24 µs in the place of 100.
+fn put(staged: &Path, path: &Path) -> io::Result<()> {
+    // A folder could be swapped, too.
+    let is_file = path.symlink_metadata().is_ok_and(|there| there.is_file());
+    if !is_file || os::exchange(staged, path).is_err() {
+        return replace::rename(staged, path);
+    }
+    // Where this fails, the next write removes it.
+    let _ = std::fs::remove_file(staged);
+    Ok(())
 }
 
 fn stage(staged: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -188,6 +204,30 @@ mod tests {
         drop(held);
         // The thread that waited in vain gives the lock back as soon as it has it.
         ledger.hold(Duration::from_secs(10)).unwrap();
+    }
+
+    /// On Windows a file that somebody reads cannot be replaced.
+    #[cfg(unix)]
+    #[test]
+    fn whoever_reads_the_old_file_goes_on_reading_it_and_nothing_is_left_beside_the_new_one() {
+        let root = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&root.path().join("pool.json"), false).unwrap();
+        let held = ledger.hold(Duration::ZERO).unwrap();
+        held.write(b"old").unwrap();
+        let mut reader = File::open(ledger.path()).unwrap();
+        for _ in 0..3 {
+            held.write(b"new and longer").unwrap();
+        }
+        let mut heard = String::new();
+        io::Read::read_to_string(&mut reader, &mut heard).unwrap();
+        assert_eq!(heard, "old");
+        let mut names: Vec<_> = root.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["pool.json", "pool.json.lock"]);
+        std::fs::remove_file(ledger.path()).unwrap();
+        std::fs::create_dir(ledger.path()).unwrap();
+        held.write(b"no folder is swapped").unwrap_err();
+        assert!(ledger.path().is_dir());
     }
 
     #[test]

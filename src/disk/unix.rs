@@ -40,6 +40,20 @@ impl Attributes {
 }
 
 /// Opens a file so that a pipe or a device cannot make the open wait.
+/// Swaps the names of two files at once: renameat2(2), `RENAME_EXCHANGE`. Not every file system and no other system has it.
+pub(super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return Ok(rustix::fs::renameat_with(
+        rustix::fs::CWD,
+        one,
+        rustix::fs::CWD,
+        other,
+        rustix::fs::RenameFlags::EXCHANGE,
+    )?);
+    #[cfg(not(target_os = "linux"))]
+    return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{} {}", one.display(), other.display())));
+}
+
 /// Does something with a file; nobody who has it open is in the way here.
 pub(super) fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     act()
