@@ -147,12 +147,12 @@ END
     made+=("$name")
 }
 
-has_target() {
-    [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ]
+has_target() { # TARGET [TOOLCHAIN]
+    [ -d "$(rustc ${2:+"$2"} --print sysroot 2>/dev/null)/lib/rustlib/$1/lib" ]
 }
 
-build() { # TARGET
-    cargo build --release --locked --quiet --target "$1"
+build() { # TARGET [TOOLCHAIN]
+    cargo ${2:+"$2"} build --release --locked --quiet --target "$1"
 }
 
 native=$binary
@@ -167,8 +167,11 @@ deb
 rpm_package
 
 windows=x86_64-pc-windows-gnu
-if [ -z "$binary" ] && has_target "$windows" && command -v x86_64-w64-mingw32-gcc >/dev/null; then
-    build "$windows"
+# Debian's compiler, as scripts/windows/setup.sh installs it, where the usual one does not have the target.
+toolchain=''
+has_target "$windows" || toolchain=+win
+if [ -z "$binary" ] && has_target "$windows" "$toolchain" && command -v x86_64-w64-mingw32-gcc >/dev/null; then
+    CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc build "$windows" "$toolchain"
     folder=$work/$windows/portwright
     mkdir -p "$folder"
     cp "target/$windows/release/portwright.exe" "$folder/"

@@ -1,8 +1,9 @@
-//! Every command that README.md, docs/quick-start.md and docs/service.md show is run, in their order, where no container engine answers.
+//! Every command that README.md, docs/quick-start.md and docs/service.md show is run, in their order, where no container
+//! engine answers.
 //!
 //! A block ```` ```console ```` holds commands (`$ …`, with `# exit code N` behind those that do not end with 0) and
 //! lines of their output, in which `…` stands for anything. A block with `file=NAME` is written to that file first.
-//! The ports 8000 to 8009 stand for ten free ones.
+//! The ports 8000 to 8009 stand for ten free ones. Documents in Chinese show the same blocks.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -183,4 +184,35 @@ fn every_command_of_the_quick_start_guide_does_what_it_shows() {
 #[cfg(target_os = "linux")]
 fn every_command_of_the_guide_to_services_does_what_it_shows() {
     follow(include_str!("../../docs/service.md"));
+}
+
+/// Documents that are there in Chinese, too.
+const IN_BOTH_LANGUAGES: [&str; 4] = ["bench", "doctor", "pool", "tuning"];
+
+#[test]
+fn chinese_documents_show_the_same_blocks_under_as_many_headings() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let headings = |text: &str| -> Vec<usize> {
+        let mut inside = false;
+        let outside = text.lines().filter(|line| {
+            inside ^= line.starts_with("```");
+            !inside
+        });
+        outside.filter_map(|line| Some(line.split_once("# ")?.0.len()).filter(|_| line.starts_with('#'))).collect()
+    };
+    let fenced = |text: &str| -> Vec<(String, Vec<String>)> {
+        blocks(text).into_iter().map(|block| (block.info, block.lines)).collect()
+    };
+    for name in IN_BOTH_LANGUAGES {
+        let read = |path: std::path::PathBuf| std::fs::read_to_string(&path).expect("a document");
+        let (english, chinese) =
+            (read(docs.join(format!("{name}.md"))), read(docs.join("zh-CN").join(format!("{name}.md"))));
+        assert_eq!(fenced(&english), fenced(&chinese), "{name}");
+        assert_eq!(headings(&english), headings(&chinese), "{name}");
+        assert!(chinese.chars().any(|letter| ('\u{4e00}'..='\u{9fff}').contains(&letter)), "{name}");
+        let links = chinese.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for file in links.filter(|file| !file.is_empty() && !file.contains("://")) {
+            assert!(docs.join("zh-CN").join(file).exists(), "{name}: {file}");
+        }
+    }
 }
