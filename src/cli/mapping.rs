@@ -6,9 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::args::{
-    AccessArgs, ApiArgs, Arguments, MappingCreateArgs, MappingPortArgs, MappingUpdateArgs, MappingVerb, WayArgs,
-};
+use super::args::{AccessArgs, ApiArgs, Arguments, MappingArgs, MappingPortArgs, MappingUpdateArgs, MappingVerb};
 use super::output::Paint;
 use super::table::{Cell, table};
 use super::{Ending, Environment, Interrupt, Talk, runtime, wishes};
@@ -73,11 +71,11 @@ pub(super) fn run(arguments: &Arguments, verb: &MappingVerb, talk: &Talk, enviro
     let call = |api: &ApiArgs| access(arguments, api, talk, environment).map(|(_, caller)| caller);
     match verb {
         MappingVerb::Create(typed) => {
-            let mapping = ask(&call(&typed.api)?, "/api/mapping/create", Some(&create_body(typed)))?;
+            let mapping = ask(&call(&typed.api)?, "/api/mapping/create", Some(&body_of(typed).into()))?;
             changed(talk, "portwright.mapping.create/1", &mapping, |port| TunnelWords::MappingCreated { port })
         }
         MappingVerb::Update(typed) => {
-            let mapping = ask(&call(&typed.api)?, "/api/mapping/update", Some(&update_body(typed)))?;
+            let mapping = ask(&call(&typed.mapping.api)?, "/api/mapping/update", Some(&update_body(typed)))?;
             changed(talk, "portwright.mapping.update/1", &mapping, |port| TunnelWords::MappingUpdated { port })
         }
         MappingVerb::Reload(typed) => {
@@ -156,40 +154,32 @@ fn laid_out(directory: &Path) -> Result<LaidOut> {
     Ok(LaidOut { url, key: value(KEY_VARIABLE).map(Secret::new) })
 }
 
-fn create_body(typed: &MappingCreateArgs) -> Value {
-    let fields = [("bandwidth_limit", typed.limit.map(Value::from)), ("name", typed.name.clone().map(Value::from))];
-    body(typed.port, &typed.way, &typed.access, fields)
-}
-
-fn update_body(typed: &MappingUpdateArgs) -> Value {
-    let fields = [
-        ("bandwidth_limit", typed.limit.map(Value::from)),
-        ("name", typed.name.clone().map(Value::from)),
-        ("access_rule", typed.open.then(|| Value::from("disabled"))),
-    ];
-    body(typed.port, &typed.way, &typed.access, fields)
-}
-
 /// What was typed, as fields; what was not is left to the server.
-fn body(
-    port: Port,
-    way: &WayArgs,
-    access: &AccessArgs,
-    more: impl IntoIterator<Item = (&'static str, Option<Value>)>,
-) -> Value {
-    let (host, target_port) = way.target.as_ref().map_or((None, None), |target| (target.host.as_ref(), target.port));
+fn body_of(typed: &MappingArgs) -> Map<String, Value> {
+    let way = &typed.way;
+    let (host, port) = way.target.as_ref().map_or((None, None), |target| (target.host.as_ref(), target.port));
     let through = if way.tunnel { Some(true) } else { way.direct.then_some(false) };
-    let led = [
-        ("port", Some(json!(port))),
+    let fields = [
+        ("port", Some(json!(typed.port))),
         ("target_host", host.map(|host| json!(host))),
-        ("target_port", target_port.map(|port| json!(port))),
+        ("target_port", port.map(|port| json!(port))),
         ("use_tunnel", through.map(Value::from)),
         ("client", way.client.clone().map(Value::from)),
         ("protocol", way.protocol.clone().map(Value::from)),
         ("proxy_protocol", way.proxy_protocol.clone().map(Value::from)),
+        ("bandwidth_limit", typed.limit.map(Value::from)),
+        ("name", typed.name.clone().map(Value::from)),
     ];
-    let given = led.into_iter().chain(more).chain(access_fields(access));
-    given.filter_map(|(field, value)| Some((field.to_owned(), value?))).collect::<Map<_, _>>().into()
+    let given = fields.into_iter().chain(access_fields(&typed.access));
+    given.filter_map(|(field, value)| Some((field.to_owned(), value?))).collect()
+}
+
+fn update_body(typed: &MappingUpdateArgs) -> Value {
+    let mut body = body_of(&typed.mapping);
+    if typed.open {
+        body.insert("access_rule".to_owned(), "disabled".into());
+    }
+    body.into()
 }
 
 /// Rule and list, where either is typed.
@@ -385,7 +375,7 @@ mod tests {
     fn body(line: &str) -> Value {
         let arguments = Arguments::try_parse_from(line.split_whitespace()).expect(line);
         match arguments.verb {
-            Verb::Mapping { verb: MappingVerb::Create(typed) } => create_body(&typed),
+            Verb::Mapping { verb: MappingVerb::Create(typed) } => body_of(&typed).into(),
             Verb::Mapping { verb: MappingVerb::Update(typed) } => update_body(&typed),
             other => panic!("another verb: {other:?}"),
         }

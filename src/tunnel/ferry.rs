@@ -16,8 +16,9 @@ use tokio_util::io::poll_read_buf;
 
 use super::link::Link;
 use super::proto::Reason;
-use super::relay::{End, Left, Silence, Toll, Up, join, reset, was_reset};
+use super::relay::{End, Left, Up, join, reset, was_reset};
 use super::stream::{Ending, Inbound, Stream};
+use super::terms::{Silence, Toll};
 
 /// Bytes that one read of a socket takes, and so the longest frame that is sent.
 const CHUNK: usize = 64 * 1024;

@@ -17,8 +17,9 @@ use tokio::time::{Instant, interval};
 
 use super::machine::Machine;
 use super::proto::{Event, Fault, GoAwayReason, Open, OpenFault, Reason, StreamId};
-use super::relay::{Far, Terms, reset};
+use super::relay::{Far, reset};
 use super::stream::{DatagramSink, Ending, Inbound, Stream};
+use super::terms::Terms;
 use super::vigil::Vigil;
 use super::wire::Wire;
 
@@ -500,7 +501,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::tunnel::ledger::Traffic;
     use crate::tunnel::proto::{Kind, Limits, Proxy, Session, Side};
-    use crate::tunnel::relay::Patience;
+    use crate::tunnel::terms::Patience;
 
     /// A role without visitors and targets.
     pub(crate) struct Nobody;

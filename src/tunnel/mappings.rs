@@ -4,37 +4,33 @@
 //! its listener closes. So what was acknowledged is on disk, and what was removed never returns.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::accounts::Accounts;
 use super::audit::{Action, Author};
 use super::config::MappingPorts;
-use super::datagrams;
-use super::forward::{Draining, Forwarder, OwnPorts, Pace, Route, this_machine};
+use super::forward::{Draining, Forwarder, OwnPorts, Pace};
 use super::ledger::{ClientName, Ledger, Totals};
-use super::policy::{Access, Denial, Host, TargetPolicy};
-use super::proto::Kind;
+use super::policy::{Access, Host, TargetPolicy};
 use super::refusal::Refusal;
 use super::request::{self, Changed, Changes, TCP, Wanted};
 use super::rules::Rules;
 use super::sessions::{Running, Sessions};
-use super::store::{Contents, NewMapping, Store, StoreFault, StoredMapping};
-use super::visitors::{self, Entry};
+use super::store::{NewMapping, Store, StoredMapping};
 use super::yard::YardQueue;
-use crate::host::prepare_listener;
 use crate::model::Port;
 use crate::words::tunnel::TunnelWords;
 use crate::words::{Lang, Say};
+
+mod opening;
+mod sharing;
 
 /// How long visitors of a removed mapping may finish.
 const REMOVAL_GRACE: Duration = Duration::from_secs(5);
@@ -73,13 +69,6 @@ struct Inner {
 pub(crate) struct Tunnel {
     pub(crate) queue: YardQueue,
     pub(crate) sessions: Arc<Sessions>,
-}
-
-/// A bound port with what is done with its visitors.
-enum Opened {
-    Directly(TcpListener, Route),
-    ThroughTunnel(TcpListener, Entry),
-    Datagrams(UdpSocket, Entry),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -210,63 +199,6 @@ impl Mappings {
     fn access_of(&self, row: &NewMapping) -> Access {
         let wanted = request::restored(row.clone(), &self.0.ports);
         wanted.map_or(Access::Only(Vec::new()), |wanted| wanted.access)
-    }
-
-    /// Follows a database that other servers change, too, until it is aborted.
-    pub(crate) async fn follow(self, mut changes: tokio::sync::watch::Receiver<u64>) {
-        while changes.changed().await.is_ok() {
-            // What cannot be read now is read a few seconds later.
-            if let Err(fault) = self.agree().await {
-                tracing::debug!(?fault, "the mappings cannot be read; what is served goes on");
-            }
-        }
-    }
-
-    /// Makes what is served what the database says: new rows are served, rows that are gone are closed as a removal
-    /// closes them, and rules are changed as an update changes them.
-    ///
-    /// The rows are read while no change of ours is under way, so that they are never older than what we wrote.
-    async fn agree(&self) -> Result<(), StoreFault> {
-        let change = self.0.changes.lock().await;
-        if *change == Stage::Closing {
-            return Ok(());
-        }
-        let Some(Contents { mappings, totals }) = self.0.store.read_again().await? else { return Ok(()) };
-        self.0.accounts.see_elsewhere(totals);
-        let mut wanted: BTreeMap<Port, StoredMapping> =
-            mappings.into_iter().map(|stored| (stored.mapping.source_port, stored)).collect();
-        let (mut gone, mut moved) = (Vec::new(), Vec::new());
-        for (port, live) in self.0.live().iter_mut() {
-            match wanted.remove(port) {
-                Some(stored) if live.stored == stored => {}
-                Some(stored) if live.stored.id == stored.id => {
-                    live.rules.change(self.access_of(&stored.mapping), stored.mapping.bandwidth_limit);
-                    let failed = matches!(live.state, State::Failed(_));
-                    if leads_alike(&live.stored.mapping, &stored.mapping) && !failed {
-                        live.stored = stored;
-                    } else {
-                        moved.push((*port, stored));
-                    }
-                    tracing::info!(%port, "mapping updated by another server");
-                }
-                other => {
-                    wanted.extend(other.map(|stored| (*port, stored)));
-                    gone.push(*port);
-                }
-            }
-        }
-        for port in gone {
-            self.let_go(port).await;
-            tracing::info!(%port, "mapping removed by another server");
-        }
-        for (port, stored) in moved {
-            self.lead(port, stored).await;
-        }
-        for (port, stored) in wanted {
-            tracing::info!(%port, "mapping made by another server");
-            self.take_up(stored).await;
-        }
-        Ok(())
     }
 
     /// Opens a mapping that is not served, and has it tried again when that may help.
@@ -563,115 +495,12 @@ impl Inner {
     fn live(&self) -> MutexGuard<'_, BTreeMap<Port, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Judges a target as far as it can be before it is dialled: an address, and whether there is a tunnel at all.
-    fn judge(&self, wanted: &Wanted) -> Result<(), Refusal> {
-        let row = &wanted.row;
-        if row.use_tunnel && self.tunnel.is_none() {
-            return Err(Refusal::new(503, "tunnel_unavailable", TunnelWords::TunnelUnavailable));
-        }
-        let Host::Address(address) = wanted.host else { return Ok(()) };
-        let own = |address, port| self.own.covers(address, port) || (port == row.source_port && this_machine(address));
-        let denial = if row.use_tunnel {
-            // The client judges the address that it dials; what no mapping may reach is refused here already.
-            let denial = self.policy.judge("", address, row.target_port, |_, _| false);
-            denial.filter(|denial| matches!(denial, Denial::Special | Denial::Listed))
-        } else {
-            self.policy.judge("", address, row.target_port, own)
-        };
-        let target = || SocketAddr::new(address, row.target_port.get()).to_string();
-        denial.map_or(Ok(()), |denial| Err(Refusal::target(denial, target())))
-    }
-
-    /// Judges the target and binds the public port.
-    async fn open(&self, wanted: &Wanted, rules: &Arc<Rules>) -> Result<Opened, Refusal> {
-        self.judge(wanted)?;
-        let row = &wanted.row;
-        if row.use_tunnel {
-            return self.open_through_tunnel(wanted, rules).await;
-        }
-        let listener = self.bind(row.source_port).await?;
-        let route = Route {
-            port: row.source_port,
-            host: wanted.host.clone(),
-            target_port: row.target_port,
-            rules: Arc::clone(rules),
-            policy: Arc::clone(&self.policy),
-            own: Arc::clone(&self.own),
-            accepts: Arc::clone(&self.accepts),
-            trouble: Pace::default(),
-        };
-        Ok(Opened::Directly(listener, route))
-    }
-
-    async fn open_through_tunnel(&self, wanted: &Wanted, rules: &Arc<Rules>) -> Result<Opened, Refusal> {
-        let row = &wanted.row;
-        let entry = Entry {
-            port: row.source_port,
-            client: row.client.clone(),
-            host: wanted.host.to_string(),
-            target_port: row.target_port,
-            proxy: wanted.proxy,
-            rules: Arc::clone(rules),
-            accepts: Arc::clone(&self.accepts),
-            trouble: Pace::default(),
-        };
-        match wanted.kind {
-            Kind::Tcp => Ok(Opened::ThroughTunnel(self.bind(row.source_port).await?, entry)),
-            Kind::Udp => {
-                let address = SocketAddr::new(self.ports.listen, row.source_port.get());
-                let socket = UdpSocket::bind(address).await;
-                Ok(Opened::Datagrams(socket.map_err(|error| bind_refusal(&error, row.source_port))?, entry))
-            }
-        }
-    }
-
-    async fn bind(&self, port: Port) -> Result<TcpListener, Refusal> {
-        let address = SocketAddr::new(self.ports.listen, port.get());
-        let listener = TcpListener::bind(address).await.map_err(|error| bind_refusal(&error, port))?;
-        prepare_listener(&listener).map_err(|error| bind_refusal(&error, port))?;
-        Ok(listener)
-    }
-
-    async fn serve(&self, opened: Opened) -> Result<Forwarder, Refusal> {
-        let (port, forwarder) = match (opened, &self.tunnel) {
-            (Opened::Directly(listener, route), _) => (route.port, Forwarder::start(listener, route)),
-            (Opened::ThroughTunnel(listener, entry), Some(tunnel)) => {
-                let port = entry.port;
-                let started = visitors::start(&tunnel.queue, listener, entry).await;
-                (port, started.map_err(|error| bind_refusal(&error, port))?)
-            }
-            (Opened::Datagrams(socket, entry), Some(tunnel)) => {
-                let port = entry.port;
-                let started = datagrams::start(&tunnel.queue, socket, entry).await;
-                // Direct mappings connect with TCP, which a port of UDP cannot lead back here.
-                return started.map_err(|error| bind_refusal(&error, port));
-            }
-            (Opened::ThroughTunnel(..) | Opened::Datagrams(..), None) => return Err(Refusal::internal()),
-        };
-        self.own.add(port);
-        Ok(forwarder)
-    }
-}
-
-/// Tells whether two rows lead their visitors to the same target in the same way.
-fn leads_alike(former: &NewMapping, present: &NewMapping) -> bool {
-    let NewMapping { bandwidth_limit, access_rule, access_ips, name, .. } = present.clone();
-    NewMapping { bandwidth_limit, access_rule, access_ips, name, ..former.clone() } == *present
 }
 
 fn check_open(stage: Stage) -> Result<(), Refusal> {
     match stage {
         Stage::Open => Ok(()),
         Stage::Closing => Err(Refusal::new(503, "shutting_down", TunnelWords::ShuttingDown)),
-    }
-}
-
-fn bind_refusal(error: &io::Error, port: Port) -> Refusal {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => Refusal::new(409, "port_in_use", TunnelWords::PortInUse { port }),
-        io::ErrorKind::PermissionDenied => Refusal::new(403, "port_privileged", TunnelWords::PortPrivileged { port }),
-        _ => Refusal::new(503, "port_unavailable", TunnelWords::PortUnavailable { port, reason: error.to_string() }),
     }
 }
 

@@ -50,6 +50,7 @@ mod store;
 mod stream;
 mod target;
 mod templates;
+mod terms;
 mod tls;
 mod token;
 mod tokens;

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::ledger::Ledger;
 use super::policy::Access;
-use super::relay::{Patience, Terms, Throttle};
+use super::terms::{Patience, Terms, Throttle};
 
 /// The rules of a mapping. They are shared by its listener and everything that it lets in.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 
 use super::proto::{Reason, StreamId};
-use super::relay::{Far, Terms};
+use super::relay::Far;
+use super::terms::Terms;
 
 /// A piece of data that is at least this long counts as bulk: twice what a request or an answer usually takes, and what
 /// a busy socket easily gives in one read.

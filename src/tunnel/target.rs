@@ -22,8 +22,9 @@ use super::link::{Link, Role};
 use super::policy::{Denial, Host};
 use super::proto::{Kind, Open, Reason, StreamId};
 use super::proxy_header::header;
-use super::relay::{Far, Patience, Terms, Up};
+use super::relay::{Far, Up};
 use super::stream::Stream;
+use super::terms::{Patience, Terms};
 use crate::model::Port;
 
 /// Dials at a time; more are refused. Each holds a descriptor for ten seconds at most.

@@ -321,7 +321,7 @@ fn a_port_that_is_lost_while_a_person_reads_the_plan_is_planned_and_shown_again(
     let asking = ["up", "--on-conflict", "ask", "--runtime", "native", "--range", &range].into_iter();
     let arguments: Vec<&str> = asking.chain(ports.iter().map(String::as_str)).collect();
     let mut terminal = launches.in_terminal(&arguments);
-    let automatic = |terminal: &mut crate::launches::Terminal, port: u16| {
+    let automatic = |terminal: &mut crate::terminal::Terminal, port: u16| {
         terminal.sees(&format!("automatic: use {port}")).sees("stop and change nothing").types("\r");
     };
     automatic(&mut terminal, first);

@@ -3,16 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use expectrl::process::unix::WaitStatus;
-use expectrl::session::{OsSession, Session};
-use expectrl::{Eof, Expect as _};
 use serde_json::Value;
 
 use crate::support::{Answer, Sandbox, free_block};
+use crate::terminal::Terminal;
 
 /// How long anything may take on a machine that compiles beside the test.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -103,11 +101,7 @@ impl Launches {
 
     /// The same in a terminal, where it may ask.
     pub(crate) fn in_terminal(&self, arguments: &[&str]) -> Terminal {
-        let mut command = self.command(arguments);
-        command.env("TERM", "xterm").stdin(Stdio::inherit());
-        let mut session = Session::spawn(command).expect("a pseudo-terminal");
-        session.set_expect_timeout(Some(DEADLINE));
-        Terminal(session)
+        Terminal::open(self.command(arguments))
     }
 
     pub(crate) fn status(&self) -> Value {
@@ -242,38 +236,4 @@ pub(crate) fn alive(pid: u32) -> bool {
 pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([name, &pid.to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill {name} {pid}");
-}
-
-/// The program in a pseudo-terminal.
-pub(crate) struct Terminal(OsSession);
-
-impl Terminal {
-    #[track_caller]
-    pub(crate) fn sees(&mut self, text: &str) -> &mut Self {
-        self.0.expect(text).unwrap_or_else(|error| panic!("{text:?} did not appear: {error}"));
-        self
-    }
-
-    pub(crate) fn types(&mut self, keys: &str) -> &mut Self {
-        self.0.send(keys).expect("the terminal takes keys");
-        self
-    }
-
-    pub(crate) fn is_sent(&mut self, name: &str) -> &mut Self {
-        let pid = self.0.get_process().pid().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().expect("kill runs").success());
-        self
-    }
-
-    /// Waits for the end; returns what was shown since the last look.
-    #[track_caller]
-    pub(crate) fn ends_with(&mut self, code: i32) -> String {
-        let rest = self.0.expect(Eof).expect("the end");
-        let shown = String::from_utf8_lossy(rest.as_bytes()).into_owned();
-        match self.0.get_process().wait().expect("an exit status") {
-            WaitStatus::Exited(_, seen) => assert_eq!(seen, code, "{shown}"),
-            other => panic!("ended with {other:?}: {shown}"),
-        }
-        shown
-    }
 }

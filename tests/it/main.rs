@@ -55,6 +55,9 @@ mod support;
 mod talk;
 #[cfg(unix)]
 mod talk_terminal;
+#[cfg(test)]
+#[cfg(unix)]
+mod terminal;
 mod trust;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

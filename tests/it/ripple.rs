@@ -1,13 +1,7 @@
 //! `--ripple`: other places that name a moved port.
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use expectrl::process::unix::WaitStatus;
-use expectrl::session::Session;
-use expectrl::{Eof, Expect as _};
-
 use crate::support::{Sandbox, free_block, hold};
+use crate::terminal::Terminal;
 
 const RUN: [&str; 4] = ["quick-start", "--yes", "--no-launch", "--json"];
 
@@ -92,18 +86,13 @@ fn in_a_copy_the_copied_files_change_and_the_project_stays() {
 
 /// Answers the questions of a run at a terminal: what about the conflict, the other places, the whole.
 fn answered(sandbox: &Sandbox, ripple: &str) {
-    let mut command = sandbox.command(&["quick-start", "--no-launch"]);
-    command.env("TERM", "xterm").stdin(Stdio::inherit());
-    let mut session = Session::spawn(command).expect("a pseudo-terminal");
-    session.set_expect_timeout(Some(Duration::from_secs(20)));
+    let mut terminal = Terminal::open(sandbox.command(&["quick-start", "--no-launch"]));
     for (question, keys) in
         [("automatic: use", "\r"), ("Change these places too?", ripple), ("Write these changes?", "y\r")]
     {
-        session.expect(question).unwrap_or_else(|error| panic!("{question}: {error}"));
-        session.send(keys).expect("keys are sent");
+        terminal.sees(question).types(keys);
     }
-    session.expect(Eof).expect("an end");
-    assert!(matches!(session.get_process().wait(), Ok(WaitStatus::Exited(_, 0))));
+    terminal.ends_with(0);
 }
 
 #[test]

@@ -7,9 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use expectrl::process::unix::WaitStatus;
-use expectrl::session::{OsSession, Session};
-use expectrl::{Eof, Expect as _};
 use portwright::cli::progress::Progress;
 use portwright::cli::prompt::{ConflictQuestion, Judge, Person, Prompter};
 use portwright::cli::{Arguments, Environment, Interrupt, Talk};
@@ -17,6 +14,8 @@ use portwright::error::Result;
 use portwright::model::Port;
 use portwright::words::cli::CliWords;
 use portwright::words::{Lang, Message};
+
+use crate::terminal::Terminal;
 
 /// The variable that makes the test `role` act.
 const ROLE: &str = "PORTWRIGHT_IT_ROLE";
@@ -73,7 +72,7 @@ fn tell(text: &str, code: u8) -> ! {
 fn close_a_terminal() -> ! {
     let role = std::env::var(CLOSED_ROLE).expect("a role");
     let (_, shown) = QUESTIONS.into_iter().find(|(name, _)| *name == role).expect("a question");
-    let _terminal = Terminal::open_at(&role, shown);
+    let _terminal = open_at(&role, shown);
     exit(0);
 }
 
@@ -133,52 +132,18 @@ fn role_command(role: &str, lang: Lang) -> Command {
     command
 }
 
-struct Terminal(OsSession);
+fn open(role: &str, lang: Lang) -> Terminal {
+    Terminal::open(role_command(role, lang))
+}
 
-impl Terminal {
-    fn open(role: &str, lang: Lang) -> Self {
-        let mut session = Session::spawn(role_command(role, lang)).expect("a pseudo-terminal");
-        session.set_expect_timeout(Some(DEADLINE));
-        Self(session)
+/// Opens a terminal in which the question of `role` is open, which shows as `shown`.
+fn open_at(role: &str, shown: &str) -> Terminal {
+    let mut terminal = open(role, Lang::En);
+    if ["manual", "between"].contains(&role) {
+        terminal.sees(LAST_CHOICE).types(DOWN).sees("> manual").sees(LAST_CHOICE).types("\r");
     }
-
-    /// Opens a terminal in which the question of `role` is open, which shows as `shown`.
-    fn open_at(role: &str, shown: &str) -> Self {
-        let mut terminal = Self::open(role, Lang::En);
-        if ["manual", "between"].contains(&role) {
-            terminal.sees(LAST_CHOICE).types(&[DOWN]).sees("> manual").sees(LAST_CHOICE).types(&["\r"]);
-        }
-        terminal.sees(shown);
-        terminal
-    }
-
-    fn sees(&mut self, text: &str) -> &mut Self {
-        self.0.expect(text).unwrap_or_else(|error| panic!("{text:?} did not appear: {error}"));
-        self
-    }
-
-    /// Sends each key as a write of its own, as a keyboard does.
-    fn types(&mut self, keys: &[&str]) -> &mut Self {
-        for key in keys {
-            self.0.send(key).expect("the terminal takes keys");
-        }
-        self
-    }
-
-    fn is_sent(&mut self, signal: &str) -> &mut Self {
-        let pid = self.0.get_process().pid().to_string();
-        let status = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
-        assert!(status.success());
-        self
-    }
-
-    fn ends_with(&mut self, code: i32) {
-        self.0.expect(Eof).expect("the end");
-        match self.0.get_process().wait().expect("an exit status") {
-            WaitStatus::Exited(_, seen) => assert_eq!(seen, code),
-            other => panic!("ended with {other:?}"),
-        }
-    }
+    terminal.sees(shown);
+    terminal
 }
 
 const UP: &str = "\x1b[A";
@@ -197,34 +162,38 @@ fn each_choice_is_reached_by_the_arrow_keys() {
         (&[], "\x1b", "Abort"),
     ];
     for (marks, last, answer) in cases {
-        let mut terminal = Terminal::open_at("choose", LAST_CHOICE);
+        let mut terminal = open_at("choose", LAST_CHOICE);
         for mark in marks {
-            terminal.types(&[DOWN]).sees(mark).sees(LAST_CHOICE);
+            terminal.types_each(&[DOWN]).sees(mark).sees(LAST_CHOICE);
         }
-        terminal.types(&[last]).sees(CURSOR_SHOWN).sees(&format!("answer {answer} sane true")).ends_with(0);
+        terminal.types_each(&[last]).sees(CURSOR_SHOWN).sees(&format!("answer {answer} sane true")).ends_with(0);
     }
-    let mut terminal = Terminal::open("choose", Lang::En);
-    terminal.sees("chosen by the engine").sees("> automatic: use 8001").sees(LAST_CHOICE).types(&[UP]);
-    terminal.sees(&format!("> {LAST_CHOICE}")).types(&["\r"]).sees("answer AutomaticForAll sane true").ends_with(0);
+    let mut terminal = open("choose", Lang::En);
+    terminal.sees("chosen by the engine").sees("> automatic: use 8001").sees(LAST_CHOICE).types_each(&[UP]);
+    terminal
+        .sees(&format!("> {LAST_CHOICE}"))
+        .types_each(&["\r"])
+        .sees("answer AutomaticForAll sane true")
+        .ends_with(0);
 }
 
 #[test]
 fn a_typed_port_is_refused_with_its_reason_until_it_will_do() {
-    let mut terminal = Terminal::open("choose", Lang::En);
-    terminal.sees(LAST_CHOICE).types(&[DOWN]).sees("> manual").sees(LAST_CHOICE).types(&["\r"]);
-    terminal.sees("Port: ").types(&["7", "0", "0", "0", "0", "\r"]);
+    let mut terminal = open("choose", Lang::En);
+    terminal.sees(LAST_CHOICE).types_each(&[DOWN]).sees("> manual").sees(LAST_CHOICE).types_each(&["\r"]);
+    terminal.sees("Port: ").types_each(&["7", "0", "0", "0", "0", "\r"]);
     terminal.sees("refused: a port is a whole number from 1 to 65535");
-    terminal.sees("Port: ").types(&["\r"]).sees("refused: a port is a whole number from 1 to 65535");
-    terminal.sees("Port: ").types(&["8", "0", "8", "1", "\r"]).sees("refused: there is no command `taken`");
-    terminal.sees("Port: ").types(&["9", "0", "0", "0", "\r"]);
+    terminal.sees("Port: ").types_each(&["\r"]).sees("refused: a port is a whole number from 1 to 65535");
+    terminal.sees("Port: ").types_each(&["8", "0", "8", "1", "\r"]).sees("refused: there is no command `taken`");
+    terminal.sees("Port: ").types_each(&["9", "0", "0", "0", "\r"]);
     terminal.sees("answer Manual(Port(9000)) sane true").ends_with(0);
 }
 
 #[test]
 fn a_confirmation_takes_yes_no_and_its_default() {
     for (key, answer) in [("y", "yes"), ("N", "no"), ("\r", "yes"), ("\x1b", "no")] {
-        let mut terminal = Terminal::open("confirm", Lang::En);
-        terminal.sees("chosen by the engine [Y/n] ").types(&[key]).sees(&format!("chosen by the engine {answer}"));
+        let mut terminal = open("confirm", Lang::En);
+        terminal.sees("chosen by the engine [Y/n] ").types_each(&[key]).sees(&format!("chosen by the engine {answer}"));
         terminal.sees(CURSOR_SHOWN).sees(&format!("answer {} sane true", answer == "yes")).ends_with(0);
     }
 }
@@ -232,22 +201,22 @@ fn a_confirmation_takes_yes_no_and_its_default() {
 #[test]
 fn a_typed_confirmation_wants_the_exact_words() {
     for (words, answer) in [("kill nginx", true), ("yes", false), ("", false)] {
-        let mut terminal = Terminal::open("word", Lang::En);
-        terminal.sees("Type kill nginx to confirm:").sees("> ").types(&[words, "\r"]);
+        let mut terminal = open("word", Lang::En);
+        terminal.sees("Type kill nginx to confirm:").sees("> ").types_each(&[words, "\r"]);
         terminal.sees(&format!("answer {answer} sane true")).ends_with(0);
     }
 }
 
 #[test]
 fn the_questions_are_asked_in_chinese() {
-    let mut terminal = Terminal::open("choose", Lang::ZhCn);
+    let mut terminal = open("choose", Lang::ZhCn);
     terminal.sees("用方向键和回车选择：").sees("> 自动：改用 8001").sees("手动：输入端口").sees("保留 8000");
     terminal.sees("停止，不做任何修改").sees("自动，其余 2 个也一样");
-    terminal.types(&[DOWN]).sees("> 手动：输入端口").sees("也一样").types(&["\r"]);
-    terminal.sees("端口：").types(&["x", "\r"]).sees("不可用：端口应为 1 到 65535 之间的整数");
-    terminal.sees("端口：").types(&["9000", "\r"]).sees("answer Manual(Port(9000)) sane true").ends_with(0);
-    let mut terminal = Terminal::open("confirm", Lang::ZhCn);
-    terminal.sees("[Y/n] ").types(&["n"]).sees("否").sees("answer false sane true").ends_with(0);
+    terminal.types_each(&[DOWN]).sees("> 手动：输入端口").sees("也一样").types_each(&["\r"]);
+    terminal.sees("端口：").types_each(&["x", "\r"]).sees("不可用：端口应为 1 到 65535 之间的整数");
+    terminal.sees("端口：").types_each(&["9000", "\r"]).sees("answer Manual(Port(9000)) sane true").ends_with(0);
+    let mut terminal = open("confirm", Lang::ZhCn);
+    terminal.sees("[Y/n] ").types_each(&["n"]).sees("否").sees("answer false sane true").ends_with(0);
 }
 
 /// The questions: their role, and the text that shows that one is open.
@@ -257,8 +226,8 @@ const QUESTIONS: [(&str, &str); 4] =
 #[test]
 fn ctrl_c_stops_at_every_question_and_leaves_the_terminal_sane() {
     for (role, shown) in QUESTIONS {
-        let mut terminal = Terminal::open_at(role, shown);
-        terminal.types(&["\x03"]).sees(CURSOR_SHOWN);
+        let mut terminal = open_at(role, shown);
+        terminal.types_each(&["\x03"]).sees(CURSOR_SHOWN);
         terminal.sees("interrupted; nothing was changed").sees("sane true").ends_with(130);
     }
 }
@@ -268,7 +237,7 @@ fn ctrl_c_stops_at_every_question_and_leaves_the_terminal_sane() {
 fn signals_stop_at_every_question_whatever_thread_they_land_on() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         for (role, shown) in QUESTIONS {
-            let mut terminal = Terminal::open_at(role, shown);
+            let mut terminal = open_at(role, shown);
             terminal.is_sent(signal).sees(CURSOR_SHOWN);
             terminal.sees("interrupted; nothing was changed").sees("sane true").ends_with(130);
         }
@@ -277,8 +246,8 @@ fn signals_stop_at_every_question_whatever_thread_they_land_on() {
 
 #[test]
 fn a_signal_between_two_waits_for_a_key_is_not_lost() {
-    let mut terminal = Terminal::open_at("between", "Port: ");
-    terminal.types(&["\r"]).sees("refused: ").sees("Port: ").sees(CURSOR_SHOWN);
+    let mut terminal = open_at("between", "Port: ");
+    terminal.types_each(&["\r"]).sees("refused: ").sees("Port: ").sees(CURSOR_SHOWN);
     terminal.sees("interrupted; nothing was changed").sees("sane true").ends_with(130);
 }
 
@@ -310,10 +279,10 @@ fn a_question_without_a_terminal_is_a_usage_error_that_names_the_flag() {
 
 #[test]
 fn progress_appears_for_a_step_that_lasts_and_goes_when_it_is_done() {
-    let mut terminal = Terminal::open("progress", Lang::En);
-    let seen = terminal.0.expect("chosen by the engine 1.00 KiB/2.00 KiB").expect("the line of the step");
-    assert!(!String::from_utf8_lossy(seen.before()).contains("PORT"), "the quick step was drawn");
-    terminal.types(&["\r"]).sees("\x1b[2K").sees("answer read 1 sane true").ends_with(0);
+    let mut terminal = open("progress", Lang::En);
+    let before = terminal.reads_up_to("chosen by the engine 1.00 KiB/2.00 KiB");
+    assert!(!before.contains("PORT"), "the quick step was drawn");
+    terminal.types_each(&["\r"]).sees("\x1b[2K").sees("answer read 1 sane true").ends_with(0);
 }
 
 #[test]

@@ -6,12 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use expectrl::process::unix::WaitStatus;
-use expectrl::session::{OsSession, Session};
-use expectrl::{Eof, Expect as _};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, PORTWRIGHT, Sandbox, have};
+use crate::terminal::Terminal;
 
 const FILE: &str = "/etc/sysctl.d/90-portwright.conf";
 const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
@@ -298,7 +296,7 @@ fn edits_of_the_file_are_said_before_they_are_lost() {
         assert!(unasked.stderr.contains(&format!("{FILE} was edited since")), "{}", unasked.stderr);
         assert!(space.shell(&sandbox, &format!("cat {FILE}")).contains("swappiness"));
     }
-    let mut terminal = Terminal::open(&space, &sandbox, &["revert"]);
+    let mut terminal = in_terminal(&space, &sandbox, &["revert"]);
     terminal.sees("was edited since").sees("Put these values back (2)?").types("y");
     terminal.sees("Also those that somebody changed since?").types("n").sees("left: ").ends_with(0);
     assert!(space.shell(&sandbox, &format!("cat {FILE} /proc/sys/net/core/somaxconn")).ends_with("= 1\n100\n"));
@@ -387,34 +385,9 @@ fn quick_start_offers_it_and_does_it_when_told() {
     assert_eq!(sandbox.contents(), before);
 }
 
-/// A terminal within a namespace.
-struct Terminal(OsSession);
-
-impl Terminal {
-    fn open(space: &Namespace, sandbox: &Sandbox, arguments: &[&str]) -> Self {
-        let words = [&[PORTWRIGHT, "tune"], arguments].concat();
-        let mut command = space.command(sandbox, &words);
-        command.env("TERM", "xterm-256color").stdin(Stdio::inherit());
-        let mut session = Session::spawn(command).expect("a terminal");
-        session.set_expect_timeout(Some(PATIENCE));
-        Self(session)
-    }
-
-    fn sees(&mut self, text: &str) -> &mut Self {
-        self.0.expect(text).unwrap_or_else(|error| panic!("{text:?} did not appear: {error}"));
-        self
-    }
-
-    fn types(&mut self, keys: &str) -> &mut Self {
-        self.0.send(keys).expect("the terminal takes keys");
-        self
-    }
-
-    fn ends_with(&mut self, code: i32) {
-        self.0.expect(Eof).expect("the end");
-        let status = self.0.get_process().wait().expect("a status");
-        assert!(matches!(status, WaitStatus::Exited(_, ended) if ended == code), "{status:?}, not {code}");
-    }
+/// `tune` in a terminal, within a namespace.
+fn in_terminal(space: &Namespace, sandbox: &Sandbox, arguments: &[&str]) -> Terminal {
+    Terminal::open(space.command(sandbox, &[&[PORTWRIGHT, "tune"], arguments].concat()))
 }
 
 #[test]
@@ -422,15 +395,15 @@ fn a_person_is_asked_and_may_leave_what_somebody_changed() {
     let Some(space) = Namespace::new("echo 100 > /proc/sys/net/core/somaxconn") else { return };
     let sandbox = project();
     let before = space.everything(&sandbox);
-    Terminal::open(&space, &sandbox, &["apply"]).sees("Change these settings (2)?").types("n").ends_with(130);
+    in_terminal(&space, &sandbox, &["apply"]).sees("Change these settings (2)?").types("n").ends_with(130);
     assert_eq!(space.everything(&sandbox), before);
-    Terminal::open(&space, &sandbox, &["apply"])
+    in_terminal(&space, &sandbox, &["apply"])
         .sees("Change these settings (2)?")
         .types("y")
         .sees("applied")
         .ends_with(0);
     space.shell(&sandbox, "echo 9000 > /proc/sys/net/core/somaxconn");
-    let mut terminal = Terminal::open(&space, &sandbox, &["revert"]);
+    let mut terminal = in_terminal(&space, &sandbox, &["revert"]);
     terminal.sees("which somebody set since").sees("Put these values back (2)?").types("y");
     terminal.sees("Also those that somebody changed since?").types("n").sees("left: ").ends_with(0);
     let values = "cat /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ip_local_reserved_ports; ls /etc/sysctl.d";

@@ -33,11 +33,11 @@ pub enum TunnelVerb {
 #[derive(Debug, Clone, Subcommand)]
 pub enum MappingVerb {
     /// Opens a mapping and keeps it.
-    Create(Box<MappingCreateArgs>),
+    Create(Box<MappingArgs>),
     /// Closes a mapping.
     Remove(MappingPortArgs),
     /// Changes what is named and leaves the rest.
-    Update(MappingUpdateArgs),
+    Update(Box<MappingUpdateArgs>),
     /// Closes a listener and opens it anew.
     Reload(MappingPortArgs),
     /// Lists all mappings.
@@ -91,9 +91,9 @@ pub struct WayArgs {
     pub proxy_protocol: Option<String>,
 }
 
-/// `mapping create`.
+/// A mapping, as far as it is typed: all of `mapping create`, and most of `mapping update`.
 #[derive(Debug, Clone, Args)]
-pub struct MappingCreateArgs {
+pub struct MappingArgs {
     /// The public port.
     #[arg(value_parser = values::one_port)]
     pub port: Port,
@@ -120,30 +120,12 @@ pub struct MappingCreateArgs {
 /// `mapping update`.
 #[derive(Debug, Clone, Args)]
 pub struct MappingUpdateArgs {
-    /// The public port.
-    #[arg(value_parser = values::one_port)]
-    pub port: Port,
-    /// Where visitors are led.
+    /// What is typed of it; the rest stays.
     #[command(flatten)]
-    pub way: WayArgs,
-    /// Bytes a second in each direction; 0 for none.
-    #[arg(long, value_parser = values::bytes_per_second)]
-    pub limit: Option<u64>,
-    /// Who may visit it.
-    #[command(flatten)]
-    pub access: AccessArgs,
+    pub mapping: MappingArgs,
     /// Lets everyone visit it.
     #[arg(long, conflicts_with_all = ["allow", "deny"])]
     pub open: bool,
-    /// What people call it.
-    #[arg(long)]
-    pub name: Option<String>,
-    /// The server.
-    #[command(flatten)]
-    pub api: ApiArgs,
-    /// Asks nothing, which this verb never does.
-    #[arg(long, short)]
-    pub yes: bool,
 }
 
 /// `mapping import`.
