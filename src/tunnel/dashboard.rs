@@ -65,7 +65,7 @@ fn answer(media_type: &'static str, content: &'static str) -> Response {
 }
 
 /// Every text with the name that the page has for it; fields are left as names in braces.
-const TEXTS: [(&str, D); 125] = [
+const TEXTS: [(&str, D); 126] = [
     ("sign_in", D::SignIn),
     ("sign_out", D::SignOut),
     ("signed_out", D::SignedOut),
@@ -132,6 +132,7 @@ const TEXTS: [(&str, D); 125] = [
     ("created", D::Created),
     ("edit", D::Edit),
     ("edit_mapping", D::EditMapping { port: "{port}" }),
+    ("edit_text", D::EditText),
     ("saved", D::Saved),
     ("reload", D::Reload),
     ("reload_text", D::ReloadText { port: "{port}" }),

@@ -72,7 +72,8 @@ catalogue! {
         NetworksHint => "one a line, such as 192.0.2.0/24", "每行一个，例如 192.0.2.0/24";
         Created => "The mapping was created.", "映射已创建。";
         Edit => "Edit", "编辑";
-        EditMapping { port: &'static str } => "Limits and visitors of port {port}", "端口 {port} 的限制和访客";
+        EditMapping { port: &'static str } => "The mapping of port {port}", "端口 {port} 的映射";
+        EditText => "Another target, client, protocol or header ends the visitors who are there, within 5 s; a limit or a list does not.", "更改目标、客户端、协议或 PROXY 头会在 5 秒内断开现有访客；更改限速或名单则不会。";
         Saved => "Saved.", "已保存。";
         Reload => "Reload", "重新加载";
         ReloadText { port: &'static str } => "Port {port} is closed and opened again; its visitors are disconnected.", "端口 {port} 将关闭后重新打开，其访客会断开。";

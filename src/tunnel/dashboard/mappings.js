@@ -43,38 +43,55 @@ const readRules = (body) => ({
   access_ips: lines(body.elements.access_ips.value),
 });
 
-async function create() {
+// Where visitors are led: the fields of a new mapping, or of one that there is.
+async function ways(mapping) {
   const clients = await get("/api/clients");
   const names = el("datalist", { id: "client-names" }, clients.map((client) => el("option", { value: client.name })));
   const input = (type, more) => el("input", { type, ...more });
-  const fields = [
-    field({ name: "source_port", label: t("port"), hint: t("port_hint"), control: input("number", { min: 1, max: 65535, required: true }) }),
-    field({ name: "name", label: t("name"), hint: t("optional"), control: input("text", { maxlength: 64 }) }),
-    field({ name: "use_tunnel", label: t("way"), control: choice([["true", t("through_tunnel")], ["false", t("directly")]], "true") }),
-    field({ name: "client", label: t("client"), hint: t("client_hint"), control: input("text", { list: "client-names", maxlength: 64 }) }),
-    field({ name: "target_host", label: t("target_host"), hint: t("target_host_hint"), control: input("text", { spellcheck: "false" }) }),
-    field({ name: "target_port", label: t("target_port"), hint: t("target_port_hint"), control: input("number", { min: 1, max: 65535 }) }),
-    field({ name: "protocol", label: t("protocol"), control: choice([["tcp", "TCP"], ["udp", "UDP"]], "tcp") }),
-    field({ name: "proxy_protocol", label: t("proxy_header"), hint: t("proxy_hint"), control: choice([["", t("none")], ["v1", "v1"], ["v2", "v2"]], "") }),
-    ...rules(null), names,
+  return [
+    field({ name: "name", label: t("name"), hint: t("optional"), control: input("text", { maxlength: 64, value: mapping?.name ?? "" }) }),
+    field({ name: "use_tunnel", label: t("way"), control: choice([["true", t("through_tunnel")], ["false", t("directly")]], String(mapping?.use_tunnel ?? true)) }),
+    field({ name: "client", label: t("client"), hint: t("client_hint"), control: input("text", { list: "client-names", maxlength: 64, value: mapping?.client ?? "" }) }),
+    field({ name: "target_host", label: t("target_host"), hint: t("target_host_hint"), control: input("text", { spellcheck: "false", value: mapping?.target_host ?? "" }) }),
+    field({ name: "target_port", label: t("target_port"), hint: mapping ? null : t("target_port_hint"),
+      control: input("number", { min: 1, max: 65535, required: Boolean(mapping), value: mapping?.target_port ?? "" }) }),
+    field({ name: "protocol", label: t("protocol"), control: choice([["tcp", "TCP"], ["udp", "UDP"]], mapping?.protocol ?? "tcp") }),
+    field({ name: "proxy_protocol", label: t("proxy_header"), hint: t("proxy_hint"),
+      control: choice([["", t("none")], ["v1", "v1"], ["v2", "v2"]], mapping?.proxy_protocol ?? "") }),
+    names,
   ];
-  const made = await form(t("new_mapping"), fields, t("create"), (body) => {
-    const value = (name) => body.elements[name].value.trim();
+}
+
+const value = (body, name) => body.elements[name].value.trim();
+
+async function create() {
+  const port = field({ name: "source_port", label: t("port"), hint: t("port_hint"),
+    control: el("input", { type: "number", min: 1, max: 65535, required: true }) });
+  const made = await form(t("new_mapping"), [port, ...(await ways(null)), ...rules(null)], t("create"), (body) => {
     const wish = {
-      source_port: Number(value("source_port")), use_tunnel: value("use_tunnel") === "true",
-      protocol: value("protocol"), ...readRules(body),
+      source_port: Number(value(body, "source_port")), use_tunnel: value(body, "use_tunnel") === "true",
+      protocol: value(body, "protocol"), ...readRules(body),
     };
-    for (const name of ["name", "client", "target_host", "proxy_protocol"]) if (value(name)) wish[name] = value(name);
-    if (value("target_port")) wish.target_port = Number(value("target_port"));
+    for (const name of ["name", "client", "target_host", "proxy_protocol"]) if (value(body, name)) wish[name] = value(body, name);
+    if (value(body, "target_port")) wish.target_port = Number(value(body, "target_port"));
     return post("/api/mapping/create", wish);
   });
   if (made) notice(t("created"));
   refresh();
 }
 
+// Sends what was changed and nothing else: another target or client ends visitors, a rule does not.
 async function edit(mapping) {
-  const done = await form(t("edit_mapping", { port: mapping.source_port }), rules(mapping), t("save"),
-    (body) => post("/api/mapping/update", { port: mapping.source_port, ...readRules(body) }));
+  const fields = [el("p", { class: "wide quiet" }, t("edit_text")), ...(await ways(mapping)), ...rules(mapping)];
+  const done = await form(t("edit_mapping", { port: mapping.source_port }), fields, t("save"), (body) => {
+    const wish = { port: mapping.source_port, ...readRules(body) };
+    const now = {
+      use_tunnel: value(body, "use_tunnel") === "true", target_port: Number(value(body, "target_port")),
+    };
+    for (const name of ["name", "client", "target_host", "protocol", "proxy_protocol"]) now[name] = value(body, name);
+    for (const [name, wanted] of Object.entries(now)) if (wanted !== mapping[name]) wish[name] = wanted;
+    return post("/api/mapping/update", wish);
+  });
   if (done) notice(t("saved"));
   refresh();
 }

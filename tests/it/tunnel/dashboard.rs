@@ -149,6 +149,22 @@ fn mappings_are_made_changed_loaded_anew_and_removed() {
     browser.wait_for("only these: 127.0.0.0/8");
     visitor.write_all(b"x").expect("the visitor was not cut");
 
+    let elsewhere = Target::source(7, 1000);
+    browser.click(&format!("[data-focus=edit-{port}]"));
+    browser.wait_for("ends the visitors who are there");
+    if let Some(folder) = pictures() {
+        browser.picture(&folder.join("edit.png"));
+    }
+    browser.fill("dialog [name=target_port]", &elsewhere.address.port().to_string());
+    browser.click("dialog button.main");
+    browser.wait_for(&format!("127.0.0.1:{}", elsewhere.address.port()));
+    assert!(read_all(&mut visit(public)) == content(7, 1000), "led elsewhere");
+    browser.wait_for("1 MiB/s");
+    browser.click(&format!("[data-focus=edit-{port}]"));
+    browser.fill("dialog [name=target_port]", &echo.address.port().to_string());
+    browser.click("dialog button.main");
+    browser.wait_for(&format!("127.0.0.1:{}", echo.address.port()));
+
     browser.click(&format!("[data-focus=reload-{port}]"));
     browser.click("dialog button.danger");
     browser.wait_for("Loaded anew.");
