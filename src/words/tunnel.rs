@@ -38,7 +38,7 @@ catalogue! {
         InPostgres { address: String } => "PostgreSQL at {address}", "位于 {address} 的 PostgreSQL";
         PostgresUnusable { reason: String } => "cannot use the database: {reason}", "无法使用数据库：{reason}";
         PostgresRefused => "the database refused; the log says why", "数据库拒绝了操作，原因见日志";
-        CheckPostgres => "check that it runs, that database.url names it and its user, and that this user may create a schema there", "请确认数据库正在运行、database.url 中的地址和用户正确，且该用户可在其中创建 schema";
+        CheckPostgres => "check that it runs, that database.url names it and its user, and that this user may create a schema there; a database on another machine needs TLS, unless the URL ends in ?sslmode=disable", "请确认数据库正在运行、database.url 中的地址和用户正确，且该用户可在其中创建 schema；位于其他机器的数据库需要 TLS，除非 URL 以 ?sslmode=disable 结尾";
         StorageUnavailable => "the database does not answer; what is served goes on, and nothing can be changed until it is back", "数据库没有响应；现有服务继续运行，数据库恢复前无法更改";
         InDatabase { path: std::path::PathBuf } => "database {path}", "数据库 {path}";
         DatabaseInUse => "another server uses this database", "另一个服务器正在使用该数据库";

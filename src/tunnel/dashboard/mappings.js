@@ -89,6 +89,7 @@ async function edit(mapping) {
       use_tunnel: value(body, "use_tunnel") === "true", target_port: Number(value(body, "target_port")),
     };
     for (const name of ["name", "client", "target_host", "protocol", "proxy_protocol"]) now[name] = value(body, name);
+    now.target_host ||= "127.0.0.1";
     for (const [name, wanted] of Object.entries(now)) if (wanted !== mapping[name]) wish[name] = wanted;
     return post("/api/mapping/update", wish);
   });

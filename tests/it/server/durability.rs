@@ -309,8 +309,12 @@ fn killed_at_any_write_an_update_is_all_old_or_all_new() {
         let row = server.get("/api/mapping/list").remove(0);
         let name: u64 = row["name"].as_str().and_then(|name| name.parse().ok()).expect("a number");
         assert!(name >= acknowledged && name < nth, "write {nth}: {row}");
-        assert_eq!(row["bandwidth_limit"], name * 1000, "both fields or neither");
-        let wanted = json!({ "port": port, "name": nth.to_string(), "bandwidth_limit": nth * 1000 });
+        assert_eq!(row["bandwidth_limit"], name * 1000, "all fields or none");
+        if name > 0 {
+            assert_eq!(row["target_port"], 20_000 + name, "all fields or none");
+        }
+        let (name, limit, target_port) = (nth.to_string(), nth * 1000, 20_000 + nth);
+        let wanted = json!({ "port": port, "name": name, "bandwidth_limit": limit, "target_port": target_port });
         let mut tracer = server.tamper_with_writes(&format!("signal=KILL:when={nth}"));
         let answer = server.try_post("update", &wanted);
         let survived = server.0.try_wait().expect("a process").is_none() && answer == Some(200);

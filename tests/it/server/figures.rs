@@ -345,6 +345,65 @@ fn metrics_are_in_prometheus_format_and_need_the_key_unless_they_are_public() {
     assert_eq!(send(open.address, "GET /api/mapping/list", &["Host: localhost"], "").status, 401);
 }
 
+/// A program that ends with the test.
+struct Beside(std::process::Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_real_prometheus_scrapes_with_the_shipped_files_and_an_alert_fires() {
+    if !have("prometheus", Command::new("prometheus").arg("--version").output().is_ok()) {
+        return;
+    }
+    let server = Running::start("");
+    let dead = server.map(free_port(), &json!({}));
+    for _ in 0..3 {
+        // It may be told by a reset or by the end.
+        let _ = TcpStream::connect(dead).expect("a connection").read(&mut [0; 1]);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("compose");
+    let read = |name: &str| std::fs::read_to_string(shipped.join(name)).expect("a shipped file");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    let key = folder.path().join("key");
+    write("key", KEY);
+    let config = read("prometheus.yml").replace("15s", "200ms").replace("tunnel:8080", &server.address.to_string());
+    write("prometheus.yml", &config.replace("/run/secrets/portwright_api_key", &key.display().to_string()));
+    // Ten minutes of the alert on unreachable targets are shortened; nothing else is changed.
+    let alerts = read("alerts.yml").replace("[10m]) > 10", "[10m]) >= 0");
+    assert_ne!(alerts, read("alerts.yml"));
+    write("alerts.yml", &alerts);
+    let address = free_port();
+    let run = Command::new("prometheus")
+        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
+        .arg(format!("--web.listen-address={address}"))
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn();
+    let _prometheus = Beside(run.expect("prometheus starts"));
+    wait_until("prometheus", || TcpStream::connect(address).is_ok());
+    let ask = |path: &str| send(address, &format!("GET {path}"), &["Host: localhost"], "").body;
+    wait_until("a scrape", || ask("/api/v1/query?query=up")["data"]["result"][0]["value"][1] == "1");
+    let refused = "/api/v1/query?query=portwright_mapping_refused_total";
+    wait_until("the refused visitors", || ask(refused)["data"]["result"][0]["value"][1] == "3");
+    let port = dead.port().to_string();
+    assert_eq!(ask(refused)["data"]["result"][0]["metric"]["port"], port);
+    wait_until("the alert", || {
+        let alerts = ask("/api/v1/alerts")["data"]["alerts"].to_string();
+        alerts.contains("PortwrightTargetUnreachable") && alerts.contains(&port)
+    });
+    // In chunks, so as text.
+    let rules = || send(address, "GET /api/v1/rules", &["Host: localhost"], "").text;
+    wait_until("every rule", || rules().matches("\"health\":\"ok\"").count() >= 8);
+    assert!(!rules().contains("\"health\":\"err\""), "{}", rules());
+}
+
 #[test]
 fn every_route_of_the_document_is_answered_and_only_those() {
     let server = Running::start("");

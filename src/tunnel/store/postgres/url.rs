@@ -1,10 +1,11 @@
 //! `database.url`: where the database is, who we are there, and how far its TLS is trusted.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 
 use super::CONNECT_WAIT;
 use super::tls::{Checks, Connector};
@@ -36,8 +37,10 @@ pub(super) fn read(url: &Secret) -> Result<Place> {
     let mut config: Config = base.parse().map_err(|_| wrong())?;
     let (ssl, checks) = match (mode.as_deref(), roots) {
         (Some("disable"), None) => (SslMode::Disable, Checks::Nothing),
-        (None | Some("prefer"), None) => (SslMode::Prefer, Checks::Nothing),
-        (Some("require"), None) => (SslMode::Require, Checks::Nothing),
+        (Some("prefer"), None) => (SslMode::Prefer, Checks::Nothing),
+        // A password and every token's keys would cross a network in plaintext: that has to be asked for.
+        (None, None) if config.get_hosts().iter().all(is_here) => (SslMode::Prefer, Checks::Nothing),
+        (None | Some("require"), None) => (SslMode::Require, Checks::Nothing),
         (None | Some("require" | "verify-full"), Some(roots)) => (SslMode::Require, Checks::Authority(roots)),
         (Some("verify-full"), None) => return Err(Error::new(ErrorKind::Usage, TunnelWords::DatabaseRootsMissing)),
         _ => return Err(wrong()),
@@ -55,6 +58,13 @@ pub(super) fn read(url: &Secret) -> Result<Place> {
     }
     let address = address(&base);
     Ok(Place { config, tls: Connector::new(&checks)?, address })
+}
+
+/// Tells whether a host is this machine, whatever its names resolve to.
+fn is_here(host: &Host) -> bool {
+    let loopback = |name: &str| name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    // What is no name is a socket of this machine; not every system has them.
+    !matches!(host, Host::Tcp(name) if name != "localhost" && !loopback(name))
 }
 
 /// Takes `sslmode` and `sslrootcert` out of a URL, because the library knows neither `verify-full` nor files.
@@ -95,6 +105,14 @@ mod tests {
         assert_eq!(place.config.get_ssl_mode(), SslMode::Require);
         let place = read("postgresql://pw:canary-1@127.0.0.1:5433/tunnel").expect("read");
         assert_eq!((place.address.as_str(), place.config.get_ssl_mode()), ("127.0.0.1:5433/tunnel", SslMode::Prefer));
+        for (url, mode) in [
+            ("postgres://localhost/tunnel", SslMode::Prefer),
+            ("postgres://db.example.org/tunnel", SslMode::Require),
+            ("postgres://127.0.0.1,db.example.org/tunnel", SslMode::Require),
+            ("postgres://db.example.org/tunnel?sslmode=prefer", SslMode::Prefer),
+        ] {
+            assert_eq!(read(url).expect(url).config.get_ssl_mode(), mode, "{url}");
+        }
         for wrong in [
             "",
             "host=127.0.0.1 password=canary-1",
