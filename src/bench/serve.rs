@@ -22,7 +22,7 @@ use super::flow::{Desk, READ_BYTES, send_pattern};
 use super::threads;
 use super::wire::{Mode, Opening, PREAMBLE_BYTES, REPLY_BYTES, Verdict, Verifier, greeting, opening};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::raise_open_files;
+use crate::host::{lengthen_backlog, raise_open_files};
 use crate::words::bench::BenchWords;
 
 /// Reads of a plain echo, in bytes.
@@ -85,11 +85,13 @@ fn no_address(listen: SocketAddr, error: &io::Error) -> Error {
     Error::new(ErrorKind::Missing, words).hint(BenchWords::HintNoAddress)
 }
 
-/// Listens with the backlog of the standard library, which on Linux is the longest that the kernel allows.
+/// Listens with the longest backlog that the system allows: a full one is no test of what is in between.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = PlainListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    let listener = TcpListener::from_std(listener)?;
+    lengthen_backlog(&listener)?;
+    Ok(listener)
 }
 
 async fn accept(listener: &TcpListener, others: &[mpsc::Sender<PlainStream>], busy: &Arc<[AtomicUsize]>) {

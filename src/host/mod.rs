@@ -61,5 +61,5 @@ pub use signals::{StopSignals, open_to_others};
 pub use sockets::{Look, Owners, sockets};
 pub use splice::Pipe;
 pub use standing::{ProcessSight, ancestors, boot_clock, caller, namespaces, process_sight, surely_gone};
-pub use tcp_options::{prepare_accepted, prepare_connected, prepare_listener};
+pub use tcp_options::{lengthen_backlog, prepare_accepted, prepare_connected, prepare_listener};
 pub use waker::Waker;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::policy::{Denial, Host};
@@ -13,6 +14,21 @@ use crate::model::Port;
 
 /// How long a target may take to answer, name resolution included.
 const DIAL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Dials of one target at a time; further ones wait their turn. A rush of visitors must not overrun the queue in which
+/// the system keeps connections until the target accepts them (4096 at most, by Linux's `somaxconn`): what overruns it
+/// is dropped or reset.
+const DIALS_MAX: usize = 512;
+
+/// The dials of one target that are under way.
+#[derive(Debug)]
+pub(crate) struct Dials(Semaphore);
+
+impl Default for Dials {
+    fn default() -> Self {
+        Self(Semaphore::new(DIALS_MAX))
+    }
+}
 
 /// Why a target was not reached.
 #[derive(Debug)]
@@ -28,13 +44,15 @@ pub(crate) enum DialFailure {
 }
 
 /// Connects to `host`. `judge` is asked for each address that would be dialled, with the name that led to it (empty for
-/// a literal address).
+/// a literal address). The wait for a turn among the target's `dials` counts towards the deadline.
 pub(crate) async fn dial(
     host: &Host,
     port: Port,
+    dials: &Dials,
     judge: impl Fn(&str, IpAddr) -> Option<Denial>,
 ) -> Result<TcpStream, DialFailure> {
     let deadline = Instant::now() + DIAL_DEADLINE;
+    let _turn = timeout_at(deadline, dials.0.acquire()).await.map_err(|_| DialFailure::TimedOut)?;
     let (name, addresses) = resolve(host, port, deadline).await?;
     let mut failure = DialFailure::NoAddress;
     let count = addresses.len();
@@ -104,4 +122,47 @@ async fn resolve(host: &Host, port: Port, deadline: Instant) -> Result<(&str, Ve
 
 fn connected_to_itself(target: &TcpStream) -> bool {
     target.peer_addr().is_ok_and(|peer| peer.ip().is_loopback() && target.local_addr().is_ok_and(|own| own == peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::host::lengthen_backlog;
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test);
+    }
+
+    #[test]
+    fn more_dials_than_have_their_turn_wait_and_all_arrive() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+            lengthen_backlog(&listener).expect("room for all");
+            let port = Port::new(listener.local_addr().expect("an address").port()).expect("a port");
+            let host: Host = "127.0.0.1".parse().expect("a host");
+            let dials = Dials::default();
+            let dialled = join_all((0..DIALS_MAX + 100).map(|_| dial(&host, port, &dials, |_, _| None))).await;
+            assert!(dialled.iter().all(Result::is_ok));
+            assert_eq!(dials.0.available_permits(), DIALS_MAX, "every turn was given back");
+        });
+    }
+
+    #[test]
+    fn a_dial_waits_for_its_turn() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+            let port = Port::new(listener.local_addr().expect("an address").port()).expect("a port");
+            let host: Host = "127.0.0.1".parse().expect("a host");
+            let dials = Dials::default();
+            let turns = dials.0.acquire_many(u32::try_from(DIALS_MAX).expect("a few")).await.expect("all turns");
+            let mut waiting = Box::pin(dial(&host, port, &dials, |_, _| None));
+            let early = timeout(Duration::from_millis(100), &mut waiting).await;
+            assert!(early.is_err(), "dialled before its turn");
+            drop(turns);
+            assert!(waiting.await.is_ok());
+        });
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::dial::dial;
+use super::dial::{Dials, dial};
 use super::ledger::Refused;
 use super::policy::{Host, TargetPolicy};
 use super::relay::{End, Left, Up, join, reset};
@@ -114,6 +114,7 @@ pub(crate) struct Route {
     pub(crate) policy: Arc<TargetPolicy>,
     pub(crate) own: Arc<OwnPorts>,
     pub(crate) accepts: Arc<Pace>,
+    pub(crate) dials: Dials,
     /// Failed dials and refused visitors of this route.
     pub(crate) trouble: Pace,
 }
@@ -232,7 +233,7 @@ async fn visit(visitor: TcpStream, peer: SocketAddr, route: Arc<Route>, mut phas
     let own = |address, port| route.own.covers(address, port);
     let judge = |name: &str, address| route.policy.judge(name, address, route.target_port, own);
     let dialled = tokio::select! {
-        dialled = dial(&route.host, route.target_port, judge) => dialled,
+        dialled = dial(&route.host, route.target_port, &route.dials, judge) => dialled,
         () = reached(&mut phases, Phase::Cut) => {
             reset(visitor);
             return true;

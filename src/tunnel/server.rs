@@ -30,7 +30,7 @@ use super::store::{Contents, Store};
 use super::tokens::TokenFile;
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Notifier, StopSignals, raise_open_files};
+use crate::host::{Notifier, StopSignals, lengthen_backlog, raise_open_files};
 use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 
@@ -238,6 +238,7 @@ async fn open_door(
     mappings: &Mappings,
 ) -> Result<Door> {
     let listener = TcpListener::from_std(listener).map_err(|error| no_runtime(&error))?;
+    lengthen_backlog(&listener).map_err(|error| no_runtime(&error))?;
     let address = listener.local_addr().map_err(|error| no_runtime(&error))?;
     let (wanted, insecure, store) = (config.clone(), config.tunnel.insecure, mappings.store().clone());
     // Reads files, and asks a database that may take its time.

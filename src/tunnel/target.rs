@@ -1,11 +1,12 @@
 //! The client's side of a stream: dials what the server asks for, if this client exposes it, and brings data
 //! connections for streams that are bulk.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -13,7 +14,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::spawn_local;
 
 use super::datagrams::DATAGRAM_BYTES_MAX;
-use super::dial::{DialFailure, connect_datagrams, dial};
+use super::dial::{DialFailure, Dials, connect_datagrams, dial};
 use super::exposure::Exposures;
 use super::ferry;
 use super::forward::Pace;
@@ -27,9 +28,6 @@ use super::stream::Stream;
 use super::terms::{Patience, Terms};
 use crate::model::Port;
 
-/// Dials at a time; more are refused. Each holds a descriptor for ten seconds at most.
-const DIALS_MAX: usize = 1024;
-
 /// Datagrams of one visitor that are kept until the target's socket is there.
 const EARLY_DATAGRAMS_MAX: usize = 16;
 
@@ -41,38 +39,50 @@ pub(crate) struct Targets {
     pub(crate) exposures: Arc<Exposures>,
     pub(crate) connect: Connect,
     pub(crate) terms: Arc<Terms>,
-    pub(crate) dials: Rc<Cell<usize>>,
     pub(crate) trouble: Rc<Pace>,
+    dials: Rc<Queues>,
+}
+
+/// The dials under way, by target; a target that nobody dials leaves with the next one that comes.
+#[derive(Debug, Default)]
+struct Queues(RefCell<HashMap<(String, Port), Weak<Dials>>>);
+
+impl Queues {
+    fn of(&self, host: &str, port: Port) -> Rc<Dials> {
+        let mut queues = self.0.borrow_mut();
+        let target = (host.to_owned(), port);
+        if let Some(dials) = queues.get(&target).and_then(Weak::upgrade) {
+            return dials;
+        }
+        queues.retain(|_, dials| dials.strong_count() > 0);
+        let dials = Rc::default();
+        queues.insert(target, Rc::downgrade(&dials));
+        dials
+    }
 }
 
 impl Targets {
     pub(crate) fn new(exposures: Arc<Exposures>, connect: Connect) -> Self {
         let terms = Terms { patience: Patience::DEFAULT, throttles: None, traffic: Traffic::default() };
-        Self { exposures, connect, terms: Arc::new(terms), dials: Rc::default(), trouble: Rc::default() }
+        Self { exposures, connect, terms: Arc::new(terms), trouble: Rc::default(), dials: Rc::default() }
     }
 }
 
 impl Role for Targets {
     fn open(&self, link: &Rc<Link>, id: StreamId, open: Open) {
-        if self.dials.get() >= DIALS_MAX {
-            link.refuse(id, Reason::TooManyStreams);
-            return;
-        }
-        self.dials.set(self.dials.get() + 1);
         if open.kind == Kind::Udp {
             self.open_datagrams(link, id, open);
             return;
         }
         let stream = link.enter(id, Arc::clone(&self.terms));
         let (link, exposures) = (Rc::clone(link), Arc::clone(&self.exposures));
-        let (dials, trouble) = (Rc::clone(&self.dials), Rc::clone(&self.trouble));
+        let (trouble, dials) = (Rc::clone(&self.trouble), Rc::clone(&self.dials));
         spawn_local(async move {
             let reached = tokio::select! {
-                reached = reach(&open, &exposures) => reached,
+                reached = reach(&open, &exposures, &dials) => reached,
                 // The visitor has left meanwhile.
                 _ = stream.stopped() => Err(Reason::Cancelled),
             };
-            dials.set(dials.get() - 1);
             match reached {
                 Ok(target) => serve(&link, &stream, target, &open).await,
                 Err(Reason::Cancelled) => link.forget(id),
@@ -116,13 +126,12 @@ impl Targets {
             None => {}
         };
         let stream = link.enter_datagrams(id, Box::new(sink), Arc::clone(&self.terms));
-        let (link, exposures, dials) = (Rc::clone(link), Arc::clone(&self.exposures), Rc::clone(&self.dials));
+        let (link, exposures) = (Rc::clone(link), Arc::clone(&self.exposures));
         spawn_local(async move {
             let reached = tokio::select! {
                 reached = reach_datagrams(&open, &exposures) => reached,
                 _ = stream.stopped() => Err(Reason::Cancelled),
             };
-            dials.set(dials.get() - 1);
             match reached {
                 Ok(connected) => {
                     let socket = socket.get_or_init(|| connected);
@@ -177,11 +186,12 @@ async fn reach_datagrams(open: &Open, exposures: &Exposures) -> Result<UdpSocket
 }
 
 /// Connects to the target that the server asks for.
-async fn reach(open: &Open, exposures: &Exposures) -> Result<TcpStream, Reason> {
+async fn reach(open: &Open, exposures: &Exposures, queues: &Queues) -> Result<TcpStream, Reason> {
     let port = Port::new(open.target_port).ok_or(Reason::DialRefused)?;
     let host: Host = open.host.parse().map_err(|_| Reason::NotResolved)?;
     let judge = |name: &str, address| (!exposures.admits(name, address, port)).then_some(Denial::Listed);
-    dial(&host, port, judge).await.map_err(|failure| reason(&failure))
+    let dials = queues.of(&open.host, port);
+    dial(&host, port, &dials, judge).await.map_err(|failure| reason(&failure))
 }
 
 fn reason(failure: &DialFailure) -> Reason {

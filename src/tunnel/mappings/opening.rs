@@ -10,6 +10,7 @@ use super::Inner;
 use crate::host::prepare_listener;
 use crate::model::Port;
 use crate::tunnel::datagrams;
+use crate::tunnel::dial::Dials;
 use crate::tunnel::forward::{Forwarder, Pace, Route, this_machine};
 use crate::tunnel::policy::{Denial, Host};
 use crate::tunnel::proto::Kind;
@@ -62,6 +63,7 @@ impl Inner {
             policy: Arc::clone(&self.policy),
             own: Arc::clone(&self.own),
             accepts: Arc::clone(&self.accepts),
+            dials: Dials::default(),
             trouble: Pace::default(),
         };
         Ok(Opened::Directly(listener, route))

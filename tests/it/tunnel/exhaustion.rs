@@ -9,7 +9,7 @@ use super::running::{Client, Link, PATIENCE, Server, ServerPlan, Tunnel, lasts, 
 use super::targets::{Target, content, expect_echo, is_served, reset, visit};
 use crate::support::have;
 
-over_every_link!(streams_that_end_in_any_order_leave_nothing_behind);
+over_every_link!(streams_that_end_in_any_order_leave_nothing_behind, a_rush_of_visitors_is_served_to_the_last);
 
 fn streams_that_end_in_any_order_leave_nothing_behind(link: Link) {
     let mut tunnel = Tunnel::start(link);
@@ -49,6 +49,22 @@ fn streams_that_end_in_any_order_leave_nothing_behind(link: Link) {
     }
     let after = (tunnel.server.process.resident_kib(), tunnel.client.process.resident_kib());
     assert!(after.0 < resident.0 + 4096 && after.1 < resident.1 + 4096, "KiB: {resident:?} before, {after:?} after");
+    tunnel.expect_alive();
+}
+
+fn a_rush_of_visitors_is_served_to_the_last(link: Link) {
+    let mut tunnel = Tunnel::start(link);
+    let echo = Target::echo();
+    let public = tunnel.map(echo.address);
+    let visitors: Vec<TcpStream> = std::thread::scope(|scope| {
+        let rush = || (0..500).map(|_| visit(public)).collect::<Vec<_>>();
+        let rushes: Vec<_> = (0..4).map(|_| scope.spawn(rush)).collect();
+        rushes.into_iter().flat_map(|rush| rush.join().expect("visitors")).collect()
+    });
+    for mut visitor in visitors {
+        expect_echo(&mut visitor);
+    }
+    assert_eq!(echo.accepted(), 2_000, "each visitor reached the target once");
     tunnel.expect_alive();
 }
 
