@@ -139,7 +139,7 @@ class Peer:
             for port in self.ports:
                 wait_for_echo(port, self)
         except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-            print(f"peers: {self.name} is left out: {error}", file=sys.stderr)
+            print(f"peers: {self.name} is left out: {error}; {self.last_words()}", file=sys.stderr)
             self.stop()
             return False
         return True
