@@ -186,6 +186,33 @@ fn every_command_of_the_guide_to_services_does_what_it_shows() {
     follow(include_str!("../../docs/service.md"));
 }
 
+/// The text of every source and test.
+fn sources(folder: &std::path::Path) -> String {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+    let text = |path: std::path::PathBuf| match path.extension().is_some_and(|ending| ending == "rs") {
+        _ if path.is_dir() => sources(&path),
+        true => std::fs::read_to_string(path).expect("a source"),
+        false => String::new(),
+    };
+    entries.map(text).collect()
+}
+
+#[test]
+fn every_test_that_a_promise_names_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = sources(&root.join("src")) + &sources(&root.join("tests"));
+    let tests =
+        include_str!("../../docs/promises.md").lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once("| "));
+    let names: Vec<&str> = tests
+        .flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2))
+        .filter(|name| name.contains('_') && name.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_'))
+        .collect();
+    assert!(names.len() > 60, "{names:?}");
+    for name in names {
+        assert!(sources.contains(&format!("fn {name}(")), "{name} is no test");
+    }
+}
+
 /// Documents that are there in Chinese, too.
 const IN_BOTH_LANGUAGES: [&str; 12] = [
     "bench",

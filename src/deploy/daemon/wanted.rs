@@ -6,7 +6,7 @@ use super::{Ground, Role, hidden};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{self, Manager, Scope, Word};
 use crate::tunnel::client::{self, ClientOptions};
-use crate::tunnel::config::Tls;
+use crate::tunnel::config::{SharedDatabase, Tls};
 use crate::tunnel::server;
 use crate::words::Message;
 use crate::words::daemon::DaemonWords;
@@ -115,6 +115,9 @@ fn server_job(ground: &Ground, name: &str, program: &Path, wish: &ServerWish) ->
     job.arguments.push(Word::text("--no-first-token"));
     if let Some(path) = key_file {
         job.variables.push(("PORTWRIGHT_API_API_KEY_FILE", file("api_key", &path)?));
+    }
+    if let Some(SharedDatabase::File(path)) = &config.database.shared {
+        job.variables.push(("PORTWRIGHT_DATABASE_URL_FILE", file("database_url", path)?));
     }
     if let Tls::On { files, client_ca } = &config.tunnel.tls {
         if let Some((certificate, key)) = files {
