@@ -35,6 +35,8 @@ pub(crate) enum Trust {
     Authority(PathBuf),
     /// Not yet: every server is refused, with the fingerprint that it shows.
     Nobody,
+    /// Not at all: to look whether one is there, and to say nothing to it.
+    Whoever,
     /// Without TLS. Away from this machine only where a person insisted.
     Plaintext {
         /// Whether a person insisted.
@@ -78,6 +80,7 @@ impl ClientLinkBuilder {
             Trust::Plaintext { insecure } => return Ok(ClientLink::Plain { insecure: *insecure }),
             Trust::Pin(pin) => Check::Pin(*pin),
             Trust::Nobody => Check::Nobody,
+            Trust::Whoever => Check::Whoever,
             Trust::Authority(path) => {
                 let roots = Arc::new(read_authorities(path)?);
                 let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
