@@ -256,6 +256,7 @@ catalogue! {
 
         MadePrivate { path: PathBuf, before: String, after: String } => "{path}: mode {before} is now {after} (back: chmod {before} {path})", "{path}：权限 {before} 改为 {after}（恢复：chmod {before} {path}）";
         StagedRemoved { count: usize, id: String } => "{count} half-written files removed; `portwright undo` puts them back (change {id})", "已删除 {count} 个未写完的文件；`portwright undo` 可恢复（变更 {id}）";
+        SettledUndo => "`portwright undo` puts the files back", "`portwright undo`可恢复这些文件";
         NothingToFix => "nothing here can be mended by `--fix`", "没有可用 `--fix` 解决的问题";
         AskFix { id: String, remedy: String } => "{id}: do this now? {remedy}", "{id}：现在执行？{remedy}";
         FixFailed { id: String, why: Box<Message> } => "{id} could not be mended: {why}", "无法解决 {id}：{why}";

@@ -6,6 +6,7 @@ mod machine;
 mod project;
 mod state;
 mod tunnel;
+mod watch;
 
 use std::path::Path;
 use std::process::Command;
