@@ -146,6 +146,15 @@ fn units_of_the_machine_are_sound_and_hardly_exposed() {
     assert_eq!(files.matches("LoadCredential=").count(), 6, "the configuration and what it names: {files}");
     judged("portwright-files", &files);
 
+    ground.sandbox.write(
+        "authority.yaml",
+        &format!("{CONFIG}database: {{ url: \"postgres://pw@db.example.org/pw?sslrootcert={folder}/ca.pem\" }}\n"),
+    );
+    fs::set_permissions(ground.sandbox.project().join("authority.yaml"), fs::Permissions::from_mode(0o600))
+        .expect("a mode");
+    let warned = ground.sandbox.run(&["service", "install", "server", "--config", "authority.yaml", "--dry-run"]);
+    assert!(warned.expect_code(0).stderr.contains(&format!("cannot read {folder}/ca.pem")), "nobody else can read it");
+
     let code = ground.join_code();
     let client = dry(&["client", "--join", &code, "--client-name", "cabin", "--expose", "127.0.0.1:22"]);
     assert!(client.contains("--token-file ${CREDENTIALS_DIRECTORY}/token"), "{client}");

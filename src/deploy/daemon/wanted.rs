@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::{self, Manager, Scope, Word};
 use crate::tunnel::client::{self, ClientOptions};
 use crate::tunnel::config::{SharedDatabase, Tls};
-use crate::tunnel::server;
+use crate::tunnel::{self, server};
 use crate::words::Message;
 use crate::words::daemon::DaemonWords;
 
@@ -148,7 +148,16 @@ fn server_job(ground: &Ground, name: &str, program: &Path, wish: &ServerWish) ->
             .to_string();
         notes.push(DaemonWords::DatabaseAt { database }.into());
     }
-    Ok(Job { role: Role::Server, job, token: None, warnings: Vec::new(), notes })
+    let sealed = ground.scope == Scope::System && ground.manager == Manager::Systemd && wish.run_as.is_none();
+    let authority = tunnel::database_authority(&config.database).filter(|path| sealed && !is_for_all(path));
+    let warning = authority.map(|path| DaemonWords::AuthorityHidden { file: path.display().to_string() }.into());
+    Ok(Job { role: Role::Server, job, token: None, warnings: warning.into_iter().collect(), notes })
+}
+
+/// Tells whether a service with a user of its own can read a file that no manager hands over.
+fn is_for_all(path: &Path) -> bool {
+    let is_open = std::fs::metadata(path).is_ok_and(|metadata| host::open_to_others(&metadata));
+    is_open && path.is_absolute() && hidden(path).is_none()
 }
 
 fn client_job(ground: &Ground, name: &str, program: &Path, wish: &ClientWish) -> Result<Job> {
