@@ -4,9 +4,9 @@
 //! the compiler checks that each does everything. What is asked of them is the same; what differs is who else may
 //! change it. A file has one server; of a shared database [`Store::changes`] tells when to read it again.
 
-use serde_json::{Value, json};
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::audit::{Action, AuditEntry, Author};
