@@ -175,7 +175,8 @@ fn without_users(text: &str) -> String {
     shown + rest
 }
 
-/// The forms of a secret: itself, as it stands in an address and in JSON, and what of its base64 does not depend on the bytes around it, at each of the three
+/// The forms of a secret: itself, as it stands in an address and in JSON, and what of its base64 does not depend on the
+/// bytes around it, at each of the three
 /// places that it may begin at, in both alphabets.
 fn forms(secret: &str) -> Vec<String> {
     let mut forms = vec![secret.to_owned(), percent(secret, b""), percent(secret, b"-_.~")];
@@ -183,7 +184,7 @@ fn forms(secret: &str) -> Vec<String> {
     let mut escaped = secret.to_owned();
     for _ in 0..2 {
         let quoted = serde_json::to_string(&escaped).unwrap_or_default();
-        escaped = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned();
+        quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().clone_into(&mut escaped);
         forms.extend([escaped.replace('/', "\\/"), escaped.clone()]);
     }
     for shift in 0..3_usize {

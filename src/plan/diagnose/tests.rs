@@ -281,9 +281,9 @@ fn health(facts: &mut Observation) -> &mut HealthSight {
 }
 
 /// A server's clock that is so many seconds ahead of ours.
-fn clocks(ahead_s: i64) -> Option<ClockSight> {
+fn clocks(ahead_s: i64) -> ClockSight {
     let ours_s = 1_800_000_000_u64;
-    Some(ClockSight { theirs_s: ours_s.saturating_add_signed(ahead_s), ours_s })
+    ClockSight { theirs_s: ours_s.saturating_add_signed(ahead_s), ours_s }
 }
 
 const TUNNEL_FAULTS: [Fault; 22] = [
@@ -302,8 +302,8 @@ const TUNNEL_FAULTS: [Fault; 22] = [
     ("tunnel-version", Outcome::Warn, |facts| {
         health(facts).version = "1.0.0".to_owned();
     }),
-    ("tunnel-clock", Outcome::Warn, |facts| health(facts).clocks = clocks(-11)),
-    ("tunnel-clock", Outcome::Fail, |facts| health(facts).clocks = clocks(301)),
+    ("tunnel-clock", Outcome::Warn, |facts| health(facts).clocks = Some(clocks(-11))),
+    ("tunnel-clock", Outcome::Fail, |facts| health(facts).clocks = Some(clocks(301))),
     ("tunnel-clock", Outcome::Unknown, |facts| health(facts).clocks = None),
     ("tunnel-mappings", Outcome::Fail, |facts| mapping(facts).state = "failed".to_owned()),
     ("tunnel-clients", Outcome::Warn, |facts| mapping(facts).state = "waiting".to_owned()),
@@ -316,8 +316,8 @@ const TUNNEL_FAULTS: [Fault; 22] = [
 ];
 
 const POOL_FAULTS: [Fault; 10] = [
-    ("server-clock", Outcome::Warn, |facts| part(&mut facts.client).clocks = clocks(300)),
-    ("server-clock", Outcome::Fail, |facts| part(&mut facts.client).clocks = clocks(-3600)),
+    ("server-clock", Outcome::Warn, |facts| part(&mut facts.client).clocks = Some(clocks(300))),
+    ("server-clock", Outcome::Fail, |facts| part(&mut facts.client).clocks = Some(clocks(-3600))),
     ("server-clock", Outcome::Unknown, |facts| part(&mut facts.client).clocks = None),
     ("server-version", Outcome::Warn, |facts| part(&mut facts.client).agent = Some("portwright 1.0.0".to_owned())),
     ("pool", Outcome::Fail, |facts| part(&mut facts.pool).trouble = Some(trouble("unreadable"))),

@@ -135,23 +135,21 @@ fn every_command_within_a_sentence_is_one_that_the_program_knows() {
     let mut count = 0;
     for (name, text) in documents() {
         for line in mentioned(&text) {
-            let mut command = &whole;
-            let words = line.split_whitespace().take_while(|word| *word != "--");
-            for word in words {
+            let (mut command, mut follows_flag) = (&whole, false);
+            for word in line.split_whitespace().take_while(|word| *word != "--") {
                 count += 1;
                 if let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) {
                     let flag = flag.split('=').next().unwrap_or_default();
                     let known = flags(command).chain(globals.iter().cloned()).any(|known| known == flag);
                     assert!(known || ["help", "version"].contains(&flag), "{name}: `portwright {line}` has no {word}");
+                    follows_flag = true;
                     continue;
                 }
                 let verbs: Vec<&str> = word.split('|').collect();
                 let found: Vec<_> = verbs.iter().filter_map(|verb| command.find_subcommand(verb)).collect();
-                let takes_values = command.get_positionals().next().is_some() || !std::ptr::eq(command, &whole);
-                assert!(
-                    found.len() == verbs.len() || takes_values || *word == *"VERB",
-                    "{name}: `portwright {line}` has no verb {word}"
-                );
+                let is_value = follows_flag || command.get_positionals().next().is_some() || word == "VERB";
+                assert!(found.len() == verbs.len() || is_value, "{name}: `portwright {line}` has no verb {word}");
+                follows_flag = false;
                 command = found.first().copied().unwrap_or(command);
             }
         }

@@ -29,9 +29,8 @@ fn escaped(text: &str) -> String {
 
 /// A text with every byte that is no letter and no digit as `%XX`.
 fn percent(text: &str) -> String {
-    let of = |byte: u8| match byte.is_ascii_alphanumeric() {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
+    let of = |byte: u8| {
+        if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
     };
     text.bytes().map(of).collect()
 }

@@ -138,13 +138,12 @@ fn answer_with_another_date(mut client: TcpStream, api: u16) -> Option<()> {
     let mut request = [0; 4096];
     let length = client.read(&mut request).ok()?;
     server.write_all(&request[..length]).ok()?;
-    let mut answer = [0; 65536];
+    let mut answer = vec![0; 65536];
     while let Ok(length @ 1..) = server.read(&mut answer) {
         let text = String::from_utf8_lossy(&answer[..length]).into_owned();
-        let lines = text.split("\r\n").map(|line| match line.starts_with("date: ") {
-            true => "date: Sun, 06 Nov 1994 08:49:37 GMT",
-            false => line,
-        });
+        let lines = text
+            .split("\r\n")
+            .map(|line| if line.starts_with("date: ") { "date: Sun, 06 Nov 1994 08:49:37 GMT" } else { line });
         client.write_all(lines.collect::<Vec<_>>().join("\r\n").as_bytes()).ok()?;
     }
     Some(())
