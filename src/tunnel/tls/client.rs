@@ -313,6 +313,7 @@ pub(super) struct ServerCheck {
 impl ServerCheck {
     /// Takes every server: against those who listen, and not against one in between. Databases may ask for that
     /// (`sslmode=require`), tunnels never.
+    #[cfg(feature = "postgres")]
     pub(super) fn whoever(algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self { check: Check::Whoever, algorithms }
     }

@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
 use super::{Diagnosis, NO_ENGINE};
 use crate::launches::{Launches, at, docker, until};
 use crate::support::{free_block, have_docker, hold};
@@ -210,7 +212,6 @@ fn a_server_of_another_time_is_told_also_when_it_refuses_the_token() {
 
 #[test]
 fn a_look_leaves_nothing_in_the_servers_log() {
-    const REFUSED: &str = "connections refused before they were known";
     let launches = Launches::new(&[]);
     launches.quick_start(&["--runtime", "native"]).expect_code(0);
     let made = launches.run(&["tunnel", "token", "create", "--name", "home", "--json"]).expect_code(0).json();
@@ -224,11 +225,40 @@ fn a_look_leaves_nothing_in_the_servers_log() {
             seen.document
         );
     }
-    // The first refusal is logged at once, and with it all that were counted before.
+    only_a_stranger_is_refused(&launches);
+}
+
+/// Refuses somebody, and shows that nobody else was. The first refusal is logged at once, and with it all that were
+/// counted before.
+#[track_caller]
+fn only_a_stranger_is_refused(launches: &Launches) {
+    const REFUSED: &str = "connections refused before they were known";
     TcpStream::connect(("127.0.0.1", launches.control())).expect("connected").write_all(b"nonsense").expect("sent");
     let log = || launches.run(&["logs"]).stdout;
     until("the stranger is logged", || log().contains(REFUSED));
     let log = log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(REFUSED)).collect();
     assert!(lines.len() == 1 && lines[0].contains("nonsense 1"), "{log}");
+}
+
+#[test]
+fn a_look_leaves_nothing_in_the_log_of_a_server_that_wants_certificates_either() {
+    let launches = Launches::new(&[]);
+    launches.quick_start(&["--runtime", "native"]).expect_code(0);
+    launches.run(&["down", "--yes"]).expect_code(0);
+    let mut params = CertificateParams::new(vec![]).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+    launches.sandbox.write("clients.pem", &authority.pem());
+    let file = launches.sandbox.project().join("clients.pem");
+    let env = launches.sandbox.read(".env") + &format!("PORTWRIGHT_TUNNEL_CLIENT_CA={}\n", file.display());
+    launches.sandbox.write(".env", &env);
+    launches.quick_start(&["--runtime", "native"]).expect_code(0);
+    let seen = diagnosed(&launches, &[]);
+    assert_eq!((seen.outcome("tunnel-control"), seen.alarms().len()), ("pass", 0), "{}", seen.document);
+    only_a_stranger_is_refused(&launches);
+    // It does want one.
+    let made = launches.run(&["tunnel", "token", "create", "--name", "home", "--json"]).expect_code(0).json();
+    let code = at(&made, "/token/join_code").as_str().expect("a code").to_owned();
+    diagnosed(&launches, &["--join", &code]).finds("server-trust", "fail", "only clients with a certificate", "");
 }
