@@ -228,7 +228,9 @@ fn valued_of_api(path: &str, id: &str) -> Option<(H, H)> {
     Some(match (path, id) {
         (_, "api") => (H::Api, H::UrlValue),
         (_, "api_key_file") => (H::ApiKeyFile, H::FileValue),
+        ("tunnel status", "ca") => (H::ApiCa, H::FileValue),
         (path, _) if !path.starts_with("mapping ") => return None,
+        (_, "ca") => (H::ApiCa, H::FileValue),
         (_, "port") => (H::MappingPort, H::PortValue),
         (_, "target") => (H::MappingTarget, H::TargetValue),
         (_, "client") => (H::MappingClient, H::NameValue),

@@ -23,6 +23,9 @@ use crate::words::{Lang, Message, Say};
 /// The variable that holds the key, in the process and in `.env`.
 const KEY_VARIABLE: &str = "PORTWRIGHT_API_API_KEY";
 
+/// The variable that names the authority of an API at `https://`.
+const CA_VARIABLE: &str = "PORTWRIGHT_CA";
+
 /// The variables of a laid-out `.env` that say where the API is published.
 const PORT_VARIABLE: &str = "API_PORT";
 const BIND_VARIABLE: &str = "PORTWRIGHT_BIND";
@@ -124,7 +127,20 @@ pub(super) fn access(
     let key = key.ok_or_else(|| Error::new(ErrorKind::Usage, TunnelWords::NoApiKey).hint(TunnelWords::GiveApiKey))?;
     // JSON is never translated.
     let lang = if talk.json { Lang::En } else { talk.lang };
-    Ok((url.clone(), Caller::new(url, key, lang)))
+    let caller = Caller::new(url.clone(), key, lang);
+    Ok((url.clone(), trusting(caller, &url, typed, environment)?))
+}
+
+/// Tells an API at `https://` from somebody else by the authority that is named.
+fn trusting(caller: Caller, url: &ApiUrl, typed: &ApiArgs, environment: &Environment) -> Result<Caller> {
+    let named = typed.ca.clone();
+    if !url.is_https() {
+        let refused = |_| Err(Error::new(ErrorKind::Usage, TunnelWords::CaWithoutTls));
+        return named.map_or(Ok(caller), refused);
+    }
+    let authority = named.or_else(|| environment.variable(CA_VARIABLE).map(Into::into));
+    let missing = || Error::new(ErrorKind::Usage, TunnelWords::ApiUrlTls).hint(TunnelWords::GiveApiCa);
+    caller.trusting(&authority.ok_or_else(missing)?)
 }
 
 /// What a directory says about a server's API.

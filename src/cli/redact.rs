@@ -15,6 +15,9 @@ use super::mask::looks_secret;
 /// What stands in place of a secret.
 const SIGN: &str = "***";
 
+/// What stands where a long message was cut off.
+const CUT: char = '…';
+
 /// A shorter value is no secret that could be told from ordinary text.
 const SHORTEST: usize = 5;
 
@@ -57,7 +60,25 @@ impl Redactor {
     /// Returns the text without its secrets, and without what stands before `@` in addresses.
     pub(super) fn text(&self, text: &str) -> String {
         let text = self.0.iter().fold(text.to_owned(), |text, form| text.replace(form, SIGN));
-        without_users(&text)
+        without_users(&self.without_beginnings(&text))
+    }
+
+    /// Takes out what is left of a secret where a long message was cut off.
+    fn without_beginnings(&self, text: &str) -> String {
+        let mut pieces: Vec<&str> = text.split(CUT).collect();
+        let last = pieces.pop().unwrap_or_default();
+        let mut shown = String::with_capacity(text.len());
+        for piece in pieces {
+            match self.0.iter().filter_map(|form| beginning_at_the_end(form, piece)).max() {
+                Some(length) => {
+                    shown.push_str(piece.get(..piece.len() - length).unwrap_or_default());
+                    shown.push_str(SIGN);
+                }
+                None => shown.push_str(piece),
+            }
+            shown.push(CUT);
+        }
+        shown + last
     }
 
     /// Does the same to every text of a document.
@@ -69,6 +90,12 @@ impl Redactor {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// How many bytes at the end of a text are the beginning of a secret; fewer than [`SHORTEST`] tell nothing.
+fn beginning_at_the_end(form: &str, text: &str) -> Option<usize> {
+    let lengths = (SHORTEST..form.len()).rev();
+    lengths.into_iter().find(|length| form.get(..*length).is_some_and(|beginning| text.ends_with(beginning)))
 }
 
 fn contents(file: &Path) -> String {
@@ -84,13 +111,37 @@ fn in_text(text: &str) -> Vec<String> {
         found.extend(password_in(line));
         let line = line.trim().trim_start_matches("- ").trim_start_matches("export ").trim_matches(['"', '\'']);
         let Some((name, value)) = line.split_once(['=', ':']) else { continue };
+        let assigned = assigned(value.trim());
         let value = value.trim().trim_matches(['"', '\'', ',']);
         let is_key = value.len() >= KEY_LENGTH
             && value.chars().all(|sign| sign.is_ascii_alphanumeric())
             && value.chars().any(|sign| sign.is_ascii_digit());
         if (looks_secret(name.trim()) || is_key) && !value.starts_with("${") {
             found.push(value.to_owned());
+            found.extend(assigned);
         }
+    }
+    found
+}
+
+/// The value of an assignment as its reader takes it: without quotes and what follows them, without a comment, and with
+/// the signs that stand escaped in double quotes.
+fn assigned(value: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(rest) = value.strip_prefix('\'') {
+        found.extend(rest.split('\'').next().map(str::to_owned));
+    } else if let Some(rest) = value.strip_prefix('"') {
+        let mut is_escaped = false;
+        let end = rest.find(|sign: char| {
+            let is_end = sign == '"' && !is_escaped;
+            is_escaped = sign == '\\' && !is_escaped;
+            is_end
+        });
+        let inner = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        found.extend(serde_json::from_str::<String>(&format!("\"{inner}\"")));
+        found.push(inner.to_owned());
+    } else {
+        found.extend(value.split(" #").next().map(|value| value.trim_end().to_owned()));
     }
     found
 }
@@ -124,10 +175,18 @@ fn without_users(text: &str) -> String {
     shown + rest
 }
 
-/// The forms of a secret: itself, and what of its base64 does not depend on the bytes around it, at each of the three
+/// The forms of a secret: itself, as it stands in an address and in JSON, and what of its base64 does not depend on the
+/// bytes around it, at each of the three
 /// places that it may begin at, in both alphabets.
 fn forms(secret: &str) -> Vec<String> {
-    let mut forms = vec![secret.to_owned()];
+    let mut forms = vec![secret.to_owned(), percent(secret, b""), percent(secret, b"-_.~")];
+    // A message may hold JSON that holds JSON.
+    let mut escaped = secret.to_owned();
+    for _ in 0..2 {
+        let quoted = serde_json::to_string(&escaped).unwrap_or_default();
+        quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().clone_into(&mut escaped);
+        forms.extend([escaped.replace('/', "\\/"), escaped.clone()]);
+    }
     for shift in 0..3_usize {
         let mut bytes = vec![0; shift];
         bytes.extend_from_slice(secret.as_bytes());
@@ -136,10 +195,20 @@ fn forms(secret: &str) -> Vec<String> {
             // Signs that hold bits of the bytes before, and the last one, which may hold bits of those behind.
             let first = (shift * 8).div_ceil(6);
             let last = bytes.len() * 8 / 6;
-            forms.extend(text.get(first..last).filter(|form| form.len() >= SHORTEST).map(str::to_owned));
+            let form = text.get(first..last).filter(|form| form.len() >= SHORTEST);
+            forms.extend(form.into_iter().flat_map(|form| [form.replace('/', "\\/"), form.to_owned()]));
         }
     }
     forms
+}
+
+/// A text as it stands in an address: what is no letter, no digit and none of `plain` is `%XX`.
+fn percent(text: &str, plain: &[u8]) -> String {
+    let of = |byte: u8| match byte {
+        _ if byte.is_ascii_alphanumeric() || plain.contains(&byte) => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(of).collect()
 }
 
 #[cfg(test)]
@@ -179,6 +248,24 @@ mod tests {
                 assert!(hidden.contains(SIGN), "{before} {after}: {hidden}");
                 assert!(hidden.len() < 20, "{before} {after}: {hidden}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_cut_left_of_a_secret_is_taken_out() {
+        assert_eq!(redactor().text("a s3cret-can… b"), "a ***… b");
+        assert_eq!(redactor().text("a s3cr… b s3cret-can"), "a s3cr… b s3cret-can");
+    }
+
+    #[test]
+    fn a_value_is_what_its_reader_takes_it_for() {
+        for (value, secret) in [
+            ("'it # is' # not", "it # is"),
+            (r#""a \"b\" c" # d"#, r#"a "b" c"#),
+            ("plain#1 # comment", "plain#1"),
+            ("\"open", "open"),
+        ] {
+            assert!(assigned(value).contains(&secret.to_owned()), "{value}: {:?}", assigned(value));
         }
     }
 

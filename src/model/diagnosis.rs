@@ -204,6 +204,18 @@ pub struct HealthSight {
     pub version: String,
     /// How many clients are connected.
     pub clients: usize,
+    /// Its clock beside ours; `None` where its answer has no date.
+    pub clocks: Option<ClockSight>,
+}
+
+/// Two clocks at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClockSight {
+    /// What the server's shows, in seconds since 1970.
+    pub theirs_s: u64,
+    /// What ours shows.
+    pub ours_s: u64,
 }
 
 /// A mapping of a server.
@@ -238,6 +250,8 @@ pub struct ClientSight {
     pub trouble: Option<Trouble>,
     /// What the server's program calls itself.
     pub agent: Option<String>,
+    /// Its clock beside ours; `None` where it was not told.
+    pub clocks: Option<ClockSight>,
 }
 
 /// Memory, limits and counters; `None` where the system does not tell.

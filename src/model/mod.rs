@@ -10,10 +10,10 @@ mod secret;
 mod tuning;
 
 pub use diagnosis::{
-    ClientSight, ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, Finding,
-    FirewallSight, Fix, FolderSight, HealthSight, Leftovers, MachineSight, MappingSight, NetworkSight, Observation,
-    Outcome, PoolSight, PortSight, ProjectSight, RedirectSight, RunSight, ServerSight, ServiceSight, Severity, Sight,
-    Told, Trouble, WanSight,
+    ClientSight, ClockSight, ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight,
+    Finding, FirewallSight, Fix, FolderSight, HealthSight, Leftovers, MachineSight, MappingSight, NetworkSight,
+    Observation, Outcome, PoolSight, PortSight, ProjectSight, RedirectSight, RunSight, ServerSight, ServiceSight,
+    Severity, Sight, Told, Trouble, WanSight,
 };
 pub use facts::{
     ComposeIdentity, Container, ContainerRef, ContainerState, Facts, Os, Owner, ProbeOutcome, Promise, Published, Seen,

@@ -1,6 +1,7 @@
 //! Talks to the API of a running server: what the verbs for mappings stand on.
 //!
-//! Plain HTTP only, because the server's API has no TLS of its own. The key goes in a header and nowhere else.
+//! The server's API has no TLS of its own; what a proxy before it shows is judged by the authority that is named. The key
+//! goes in a header and nowhere else.
 
 use std::fmt;
 use std::path::Path;
@@ -14,10 +15,13 @@ use hyper::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::policy::Host;
 use super::server::read_key;
+use super::tls::{LinkFault, WebTls};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Secret;
 use crate::words::Lang;
@@ -30,39 +34,54 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// The most that is read of an answer; ten thousand mappings need a quarter of it.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Where an API is: `http://HOST:PORT`, without a path.
+/// Where an API is: `http://HOST:PORT` or `https://HOST:PORT`, without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiUrl(String);
+pub struct ApiUrl {
+    authority: String,
+    is_https: bool,
+}
 
 impl ApiUrl {
     /// The API at `address`, which is a host or an address in brackets with a port.
     #[must_use]
     pub fn at(address: impl fmt::Display) -> Self {
-        Self(address.to_string())
+        Self { authority: address.to_string(), is_https: false }
+    }
+
+    /// Tells whether it is reached by TLS.
+    #[must_use]
+    pub const fn is_https(&self) -> bool {
+        self.is_https
     }
 }
 
 impl fmt::Display for ApiUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}", self.0)
+        let scheme = if self.is_https { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}", self.authority)
     }
 }
 
 impl FromStr for ApiUrl {
     type Err = TunnelWords;
 
-    /// Reads `http://HOST[:PORT]` or `HOST:PORT`; without a port it is 80, as in every URL.
+    /// Reads `http://HOST[:PORT]`, `https://HOST[:PORT]` or `HOST:PORT`; without a port it is 80 or 443, as in every URL.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.starts_with("https://") {
-            return Err(TunnelWords::ApiUrlTls);
-        }
-        let (bare, is_url) = text.strip_prefix("http://").map_or((text, false), |rest| (rest, true));
+        let (bare, usual, is_https) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, Some(80), false),
+            (None, Some(rest)) => (rest, Some(443), true),
+            (None, None) => (text, None, false),
+        };
         let authority = bare.strip_suffix('/').unwrap_or(bare);
         let uri: hyper::Uri = format!("http://{authority}/").parse().map_err(|_| TunnelWords::ApiUrlBroken)?;
         let plain = uri.path() == "/" && uri.query().is_none() && !authority.contains('@');
-        match (uri.host(), uri.port_u16()) {
-            (Some(host), Some(port)) if plain && port > 0 => Ok(Self(format!("{host}:{port}"))),
-            (Some(host), None) if plain && is_url && authority == host => Ok(Self(format!("{host}:80"))),
+        match (uri.host(), uri.port_u16(), usual) {
+            (Some(host), Some(port), _) if plain && port > 0 => {
+                Ok(Self { authority: format!("{host}:{port}"), is_https })
+            }
+            (Some(host), None, Some(port)) if plain && authority == host => {
+                Ok(Self { authority: format!("{host}:{port}"), is_https })
+            }
             _ => Err(TunnelWords::ApiUrlBroken),
         }
     }
@@ -74,13 +93,22 @@ pub struct Caller {
     url: ApiUrl,
     key: Secret,
     lang: Lang,
+    tls: Option<WebTls>,
 }
 
 impl Caller {
     /// Makes a caller whose refusals are worded in `lang`.
     #[must_use]
     pub fn new(url: ApiUrl, key: Secret, lang: Lang) -> Self {
-        Self { url, key, lang }
+        Self { url, key, lang, tls: None }
+    }
+
+    /// Takes for an API behind TLS whoever has a certificate of this authority.
+    ///
+    /// # Errors
+    /// `Missing` when the file cannot be read or holds no certificate.
+    pub fn trusting(self, authority: &Path) -> Result<Self> {
+        Ok(Self { tls: Some(WebTls::trusting(authority)?), ..self })
     }
 
     /// Asks, and returns what the answer says: `data` in an envelope, all of it elsewhere.
@@ -97,9 +125,28 @@ impl Caller {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
-        let connecting = timeout(CONNECT_DEADLINE, TcpStream::connect(&self.url.0)).await;
+        let connecting = timeout(CONNECT_DEADLINE, TcpStream::connect(&self.url.authority)).await;
         let connected = connecting.map_err(|_| self.unreachable("timed out"))?;
         let stream = connected.map_err(|error| self.unreachable(&error.to_string()))?;
+        if !self.url.is_https {
+            return self.exchange(stream, method, path, body).await;
+        }
+        // Without an authority nobody can be trusted; whoever forgets it is told so before.
+        let tls = self.tls.as_ref().ok_or_else(|| Error::new(ErrorKind::Usage, TunnelWords::ApiUrlTls))?;
+        let (host, _) = self.url.authority.rsplit_once(':').unwrap_or((&self.url.authority, ""));
+        let host: Host = host.parse().map_err(|_| Error::new(ErrorKind::Usage, TunnelWords::ApiUrlBroken))?;
+        let shaking = timeout(CONNECT_DEADLINE, tls.connect(&host, stream)).await;
+        let shaken = shaking.map_err(|_| self.unreachable("timed out"))?;
+        self.exchange(shaken.map_err(|fault| self.untrusted(&fault))?, method, path, body).await
+    }
+
+    async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Value> {
         let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
             .await
             .map_err(|error| self.unreachable(&error.to_string()))?;
@@ -128,7 +175,7 @@ impl Caller {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, &self.url.0)
+            .header(HOST, &self.url.authority)
             .header(AUTHORIZATION, format!("Bearer {}", self.key.expose()))
             .header(ACCEPT_LANGUAGE, language)
             .header(CONTENT_TYPE, "application/json");
@@ -157,6 +204,15 @@ impl Caller {
         Error::new(ErrorKind::Missing, words).hint(TunnelWords::NameApi)
     }
 
+    /// Why no TLS came about. What a person can do is said of an API, and not of a tunnel's server.
+    fn untrusted(&self, fault: &LinkFault) -> Error {
+        match fault {
+            LinkFault::Certificate(_) => fault.error(self.url.to_string()).hint(TunnelWords::CompareApiCa),
+            LinkFault::Foreign | LinkFault::Closed => self.unreachable("TLS 1.3").hint(TunnelWords::ApiWithoutTls),
+            LinkFault::WantsCertificate | LinkFault::Broken(_) | LinkFault::Tls(_) => fault.error(self.url.to_string()),
+        }
+    }
+
     fn lost(&self, reason: String) -> Error {
         let words = TunnelWords::AnswerLost { url: self.url.to_string(), reason };
         Error::new(ErrorKind::Partial, words).hint(TunnelWords::LookAtMappings)
@@ -180,13 +236,23 @@ mod tests {
             ("localhost:8081", "http://localhost:8081"),
             ("http://tunnel.example.org", "http://tunnel.example.org:80"),
             ("http://[::1]:8080", "http://[::1]:8080"),
+            ("https://tunnel.example.org", "https://tunnel.example.org:443"),
+            ("https://[::1]:8443/", "https://[::1]:8443"),
         ] {
             assert_eq!(text.parse::<ApiUrl>().expect(text).to_string(), url);
         }
-        assert_eq!("https://x".parse::<ApiUrl>(), Err(TunnelWords::ApiUrlTls));
-        for text in
-            ["", "localhost", "http://", "http://x:0", "http://x:y", "http://x/api", "http://a@x:1", "x:1?key=y"]
-        {
+        for text in [
+            "",
+            "localhost",
+            "http://",
+            "https://",
+            "https://x/api",
+            "http://x:0",
+            "http://x:y",
+            "http://x/api",
+            "http://a@x:1",
+            "x:1?key=y",
+        ] {
             assert_eq!(text.parse::<ApiUrl>(), Err(TunnelWords::ApiUrlBroken), "{text}");
         }
     }

@@ -8,11 +8,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::client::ClientOptions;
 use super::entry::{Entry, EntryWishes};
-use super::handshake::{Credentials, DialFault, GreetFault, connect, greet};
+use super::handshake::{Credentials, DialFault, GreetFault, connect, greet_and_note};
 use super::policy::Host;
 use super::proto::Limits;
 use super::tls::LinkFault;
 use crate::error::Error;
+use crate::model::ClockSight;
 
 /// What the session is called below the name of its token.
 const NAME: &str = "doctor";
@@ -55,6 +56,8 @@ pub struct Examined {
     pub failed: Option<(Step, Error)>,
     /// What the server's program calls itself: `portwright 1.2.0`.
     pub agent: Option<String>,
+    /// The server's clock beside ours; `None` where it was not told.
+    pub clocks: Option<ClockSight>,
 }
 
 /// Goes the way to the server that `options` name, within `patience` in all.
@@ -72,20 +75,26 @@ pub async fn examine(options: &ClientOptions, patience: Duration) -> Examined {
     match Entry::read(&wishes) {
         Ok(entry) => {
             let server = entry.server.to_string();
-            match go(&entry, patience).await {
-                Ok(agent) => Examined { server, failed: None, agent },
-                Err(failed) => Examined { server, failed: Some(failed), agent: None },
+            let mut clocks = None;
+            match go(&entry, patience, &mut clocks).await {
+                Ok(agent) => Examined { server, failed: None, agent, clocks },
+                Err(failed) => Examined { server, failed: Some(failed), agent: None, clocks },
             }
         }
         Err(error) => Examined {
             server: options.server.clone().unwrap_or_default(),
             failed: Some((Step::Entry, error)),
             agent: None,
+            clocks: None,
         },
     }
 }
 
-async fn go(entry: &Entry, patience: Duration) -> Result<Option<String>, (Step, Error)> {
+async fn go(
+    entry: &Entry,
+    patience: Duration,
+    clocks: &mut Option<ClockSight>,
+) -> Result<Option<String>, (Step, Error)> {
     let end = Instant::now() + patience;
     let Entry { server, token, link } = entry;
     let late = || DialFault::TimedOut.error(server);
@@ -105,7 +114,7 @@ async fn go(entry: &Entry, patience: Duration) -> Result<Option<String>, (Step, 
     let transport = connect(server, link, left()).await.map_err(|fault| (Step::Link, fault.error(server)))?;
     let name = Some(NAME.to_owned());
     let credentials = Credentials { token: token.clone(), name, limits: Limits::OURS };
-    let greeted = greet(transport, &credentials, left()).await.map_err(|fault| {
+    let greeted = greet_and_note(transport, &credentials, left(), clocks).await.map_err(|fault| {
         let wants_certificate = matches!(fault, GreetFault::Link(LinkFault::WantsCertificate));
         (if wants_certificate { Step::Link } else { Step::Session }, fault.error(server))
     })?;

@@ -2,15 +2,17 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use super::address::ServerAddress;
-use super::handshake::{DialFault, connect};
-use super::tls::{ClientLinkBuilder, LinkFault, Trust};
+use super::handshake::connect;
+use super::tls::{ClientLinkBuilder, Trust};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Port;
+use crate::model::{ClockSight, Port};
 use crate::words::tunnel::TunnelWords;
 
 /// How long the whole question may take.
@@ -35,6 +37,9 @@ pub struct Health {
     /// What the server was started with as `PORTWRIGHT_INSTANCE`; empty for a server that nobody launched.
     #[serde(default)]
     pub instance: String,
+    /// Its clock beside ours, by the answer's `Date`; `None` where there is none that can be read.
+    #[serde(skip)]
+    pub clocks: Option<ClockSight>,
 }
 
 /// Asks the server at `address` for its health, within two seconds. Blocks the thread.
@@ -56,13 +61,16 @@ pub fn health_probe(address: SocketAddr) -> Result<Health> {
     understand(&answer).ok_or_else(|| unhealthy(TunnelWords::ForeignAnswer { address: address.to_string() }))
 }
 
-/// Tells whether a server's control port answers at `address`, within two seconds: it speaks TLS 1.3 and shows a
-/// certificate. Which one is not judged, and nothing is said to it.
+/// Tells whether a server's control port answers at `address`, within two seconds: it speaks our protocol in TLS 1.3.
+/// Whose certificate it shows is not judged, and nothing is said to it: the connection is made and closed in order, so
+/// that nothing has failed for the server.
 pub async fn shows_certificate(address: SocketAddr) -> bool {
-    let (link, port) = (ClientLinkBuilder { trust: Trust::Nobody, identity: None }.build(), Port::new(address.port()));
+    let (link, port) = (ClientLinkBuilder { trust: Trust::Whoever, identity: None }.build(), Port::new(address.port()));
     let (Ok(link), Some(port)) = (link, port) else { return false };
-    let met = connect(&ServerAddress::from((address.ip(), port)), &link, DEADLINE).await;
-    matches!(met, Err(DialFault::Link(LinkFault::Certificate(_))))
+    let Ok(mut met) = connect(&ServerAddress::from((address.ip(), port)), &link, DEADLINE).await else { return false };
+    // It was met, however it takes the goodbye.
+    let _ = timeout(DEADLINE, met.shutdown()).await;
+    true
 }
 
 fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
@@ -97,7 +105,12 @@ fn understand(answer: &[u8]) -> Option<Health> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status_line = head.lines().next()?;
     let ok = status_line.starts_with("HTTP/1.") && status_line.split(' ').nth(1) == Some("200");
-    ok.then(|| serde_json::from_str(body).ok())?
+    let health: Option<Health> = ok.then(|| serde_json::from_str(body).ok())?;
+    let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs());
+    let date = head.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("date"));
+    let theirs = date.and_then(|(_, date)| since(httpdate::parse_http_date(date.trim()).ok()?));
+    let clocks = theirs.zip(since(SystemTime::now())).map(|(theirs_s, ours_s)| ClockSight { theirs_s, ours_s });
+    Some(Health { clocks, ..health? })
 }
 
 #[cfg(test)]
@@ -123,7 +136,12 @@ mod tests {
     fn only_a_tunnel_servers_answer_is_healthy() {
         let ours = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{\"status\":\"ok\",\"tunnel_enabled\":false,\
             \"tunnel_connected\":false,\"clients\":0,\"version\":\"1\",\"instance\":\"abc\"}";
-        assert_eq!(answered_with(ours).expect("healthy").instance, "abc");
+        let health = answered_with(ours).expect("healthy");
+        assert_eq!((health.instance.as_str(), health.clocks), ("abc", None));
+        let dated = [&b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"[..], &ours[17..]].concat().leak();
+        let clocks = answered_with(dated).expect("healthy").clocks.expect("a date");
+        assert_eq!(clocks.theirs_s, 784_111_777);
+        assert!(clocks.ours_s > clocks.theirs_s);
         for foreign in [
             &b"HTTP/1.1 200 OK\r\n\r\n<html>"[..],
             b"HTTP/1.1 404 Not Found\r\n\r\n{}",

@@ -60,5 +60,6 @@ mod wire;
 mod yard;
 
 pub use health::{Health, health_probe, shows_certificate};
+pub(crate) use store::database_authority;
 pub use templates::{LaidOut, Layout, render};
 pub use tls::certificate_validity;

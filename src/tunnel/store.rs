@@ -4,8 +4,9 @@
 //! the compiler checks that each does everything. What is asked of them is the same; what differs is who else may
 //! change it. A file has one server; of a shared database [`Store::changes`] tells when to read it again.
 
-use serde_json::{Value, json};
+use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::audit::{Action, AuditEntry, Author};
@@ -240,6 +241,18 @@ pub(super) fn shared_url(database: &DatabaseSettings) -> Result<Option<Secret>> 
     };
     logbook::hide(&url);
     Ok(Some(url))
+}
+
+/// Returns the file of an authority that the URL of a shared database names, as far as that can be read.
+pub(crate) fn database_authority(database: &DatabaseSettings) -> Option<PathBuf> {
+    let url = shared_url(database).ok()??;
+    let (_, query) = url.expose().split_once('?')?;
+    query.split('&').find_map(|pair| pair.strip_prefix("sslrootcert=")).map(named_file)
+}
+
+/// Reads the name of a file in a URL.
+fn named_file(value: &str) -> PathBuf {
+    value.replace("%2F", "/").replace("%20", " ").into()
 }
 
 /// What a program without `PostgreSQL` says to a configuration with it.

@@ -30,6 +30,8 @@ catalogue! {
         RunAsUser => "`--run-as` names the user of a service of the machine; with `--user` it is you", "`--run-as` 指定本机服务的用户；使用 `--user` 时即为当前用户";
         DatabaseElsewhere { database: String } => "the service has a user of its own that exists only while it runs, which may not write {database}",
             "该服务使用只在运行期间存在的用户，无法写入 {database}";
+        AuthorityHidden { file: String } => "the service has a user of its own, who cannot read {file}, which the database's URL names; put it where all can read it, such as /etc/ssl/certs",
+            "该服务使用自己的用户，无法读取数据库 URL 中指定的 {file}；请把它放到所有用户可读的位置，例如 /etc/ssl/certs";
         HintRunAs => "name its owner with `--run-as USER`, or leave `database.path` relative", "用 `--run-as 用户` 指定其所有者，或让 `database.path` 为相对路径";
         DatabaseAt { database: String } => "the service keeps its database at {database}", "服务的数据库位于 {database}";
         TokenFromInput => "a service has no standard input to read a token from; name a file", "服务没有可读取令牌的标准输入；请指定文件";

@@ -140,6 +140,12 @@ catalogue! {
         ClockPast { time: String } => "it shows {time}, before this program was made: certificates and leases cannot be judged", "时钟显示 {time}，早于本程序发布：无法判断证书和租约";
         ClockFuture { time: String } => "it shows {time}, far in the future: certificates and leases cannot be judged", "时钟显示 {time}，远在未来：无法判断证书和租约";
         ClockRemedy => "sudo timedatectl set-ntp true", "sudo timedatectl set-ntp true";
+        ServerClockTitle => "the running server's clock shows the time that ours does", "运行中的服务端与本机时钟一致";
+        WayClockTitle => "the clock of the server that was named shows the time that ours does", "所指定的服务端与本机时钟一致";
+        NoServerClock => "the server does not tell its time; versions before this one do not", "服务端没有告知时间；旧版本不提供";
+        ClocksAgree { seconds: u64 } => "{seconds} s apart", "相差 {seconds} 秒";
+        ClocksApart { theirs: String, ours: String, seconds: u64 } => "the server's clock shows {theirs}, ours {ours}: {seconds} s apart", "服务端时钟为 {theirs}，本机为 {ours}：相差 {seconds} 秒";
+        ClocksRemedy => "sudo timedatectl set-ntp true, on the machine whose clock is wrong; until then certificates are judged by the wrong time", "在时钟不准的机器上执行 sudo timedatectl set-ntp true；在此之前证书会按错误的时间判断";
         LoopbackTitle => "127.0.0.1 can be listened on", "可在 127.0.0.1 上监听";
         LoopbackWorks => "it can", "可以";
         LoopbackBroken => "no socket can be bound to 127.0.0.1", "无法把套接字绑定到 127.0.0.1";
@@ -250,6 +256,7 @@ catalogue! {
 
         MadePrivate { path: PathBuf, before: String, after: String } => "{path}: mode {before} is now {after} (back: chmod {before} {path})", "{path}：权限 {before} 改为 {after}（恢复：chmod {before} {path}）";
         StagedRemoved { count: usize, id: String } => "{count} half-written files removed; `portwright undo` puts them back (change {id})", "已删除 {count} 个未写完的文件；`portwright undo` 可恢复（变更 {id}）";
+        SettledUndo => "`portwright undo` puts the files back", "`portwright undo`可恢复这些文件";
         NothingToFix => "nothing here can be mended by `--fix`", "没有可用 `--fix` 解决的问题";
         AskFix { id: String, remedy: String } => "{id}: do this now? {remedy}", "{id}：现在执行？{remedy}";
         FixFailed { id: String, why: Box<Message> } => "{id} could not be mended: {why}", "无法解决 {id}：{why}";

@@ -261,6 +261,8 @@ catalogue! {
             "服务器的 API 网址 [默认：按目录中的 .env，否则为 http://127.0.0.1:8080]";
         ApiKeyFile => "The file that holds the API key [default: PORTWRIGHT_API_API_KEY, else .env of the directory]",
             "保存 API 密钥的文件 [默认：PORTWRIGHT_API_API_KEY，否则取目录中的 .env]";
+        ApiCa => "The authority that has certified the proxy of an API at https:// [default: PORTWRIGHT_CA]",
+            "为 https:// 的 API 代理签发证书的机构证书 [默认：PORTWRIGHT_CA]";
         UrlValue => "URL", "网址";
         NetworkValue => "NET", "网段";
         VersionValue => "VERSION", "版本";

@@ -59,8 +59,12 @@ catalogue! {
         NoAnswer { address: String, reason: String } => "no answer from {address}: {reason}", "{address} 没有响应：{reason}";
         ForeignAnswer { address: String } => "what answers at {address} is not a tunnel server", "在 {address} 响应的不是隧道服务器";
 
-        ApiUrlTls => "a URL with http://; the API itself has no TLS, so reach it through a tunnel or on its own machine", "以 http:// 开头的网址；API 本身不支持 TLS，请在其所在机器上或经由隧道访问";
-        ApiUrlBroken => "a URL such as http://127.0.0.1:8080, without a path", "形如 http://127.0.0.1:8080 的网址，不含路径";
+        ApiUrlTls => "nothing says whose certificate the API's proxy must show", "未指定 API 前的代理应出示哪个机构签发的证书";
+        GiveApiCa => "name the authority with `--ca FILE` or PORTWRIGHT_CA; Debian keeps those of the internet in /etc/ssl/certs/ca-certificates.crt", "请用 `--ca 文件` 或 PORTWRIGHT_CA 指定机构证书；Debian 把互联网上的机构证书放在 /etc/ssl/certs/ca-certificates.crt";
+        CaWithoutTls => "`--ca` is for an API at https://, and nothing is encrypted at http://", "`--ca` 用于 https:// 的 API；http:// 不加密";
+        CompareApiCa => "compare the URL's name and the file of `--ca` with what the proxy is set up with", "请把网址中的名称和 `--ca` 的文件与代理的设置对照";
+        ApiWithoutTls => "is there a proxy with TLS 1.3 at that port? the API itself speaks http:// alone", "该端口上有支持 TLS 1.3 的代理吗？API 本身只支持 http://";
+        ApiUrlBroken => "a URL such as http://127.0.0.1:8080 or https://tunnel.example.org, without a path", "形如 http://127.0.0.1:8080 或 https://tunnel.example.org 的网址，不含路径";
         ApiUnreachable { url: String, reason: String } => "the API at {url} cannot be reached: {reason}", "无法访问 {url} 的 API：{reason}";
         NameApi => "start the server, or name its API with `--api URL` or its directory with `-C DIR`", "请启动服务器，或用 `--api 网址` 指定其 API，或用 `-C 目录` 指定其目录";
         ApiRefused { message: String, code: String } => "{message} ({code})", "{message}（{code}）";

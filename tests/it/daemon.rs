@@ -124,6 +124,37 @@ fn units_of_the_machine_are_sound_and_hardly_exposed() {
     assert!(low.contains(&format!("\nLoadCredential=env:{}/my env\n", ground.sandbox.project().display())), "{low}");
     judged("odd-one", &low);
 
+    ground.sandbox.write("key", "8f1d2c3b4a5968778695a4b3c2d1e0ff");
+    fs::set_permissions(ground.sandbox.project().join("key"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    ground.sandbox.write(
+        "files.yaml",
+        "api: { api_key_file: key }\ndatabase: { url_file: database-url }\n\
+         tunnel: { cert_file: cert.pem, key_file: key.pem, client_ca: ca.pem }\n",
+    );
+    let files = dry(&["server", "--config", "files.yaml"]);
+    let folder = ground.sandbox.project().display().to_string();
+    for (credential, variable, file) in [
+        ("api_key", "PORTWRIGHT_API_API_KEY_FILE", "key"),
+        ("database_url", "PORTWRIGHT_DATABASE_URL_FILE", "database-url"),
+        ("tunnel_cert", "PORTWRIGHT_TUNNEL_CERT_FILE", "cert.pem"),
+        ("tunnel_key", "PORTWRIGHT_TUNNEL_KEY_FILE", "key.pem"),
+        ("client_ca", "PORTWRIGHT_TUNNEL_CLIENT_CA", "ca.pem"),
+    ] {
+        assert!(files.contains(&format!("\nLoadCredential={credential}:{folder}/{file}\n")), "{file}: {files}");
+        assert!(files.contains(&format!("{variable}=%d/{credential}")), "{variable}: {files}");
+    }
+    assert_eq!(files.matches("LoadCredential=").count(), 6, "the configuration and what it names: {files}");
+    judged("portwright-files", &files);
+
+    ground.sandbox.write(
+        "authority.yaml",
+        &format!("{CONFIG}database: {{ url: \"postgres://pw@db.example.org/pw?sslrootcert={folder}/ca.pem\" }}\n"),
+    );
+    fs::set_permissions(ground.sandbox.project().join("authority.yaml"), fs::Permissions::from_mode(0o600))
+        .expect("a mode");
+    let warned = ground.sandbox.run(&["service", "install", "server", "--config", "authority.yaml", "--dry-run"]);
+    assert!(warned.expect_code(0).stderr.contains(&format!("cannot read {folder}/ca.pem")), "nobody else can read it");
+
     let code = ground.join_code();
     let client = dry(&["client", "--join", &code, "--client-name", "cabin", "--expose", "127.0.0.1:22"]);
     assert!(client.contains("--token-file ${CREDENTIALS_DIRECTORY}/token"), "{client}");

@@ -5,6 +5,8 @@
 //! lines of their output, in which `…` stands for anything. A block with `file=NAME` is written to that file first.
 //! The ports 8000 to 8009 stand for ten free ones. Documents in Chinese show the same blocks.
 
+mod scripts;
+
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -122,14 +124,25 @@ fn start(command: &str) -> Background {
     background
 }
 
-fn run(sandbox: &Sandbox, command: &str) -> Answer {
+fn run(sandbox: &Sandbox, command: &str, lang: &str) -> Answer {
     let ours = command.strip_prefix("portwright ").or_else(|| command.strip_prefix("cargo run --release -- "));
     let arguments: Vec<&str> = ours.unwrap_or_else(|| panic!("not ours: {command}")).split_whitespace().collect();
-    let output = sandbox.command(&arguments).env("DOCKER_HOST", NO_ENGINE).output();
+    let output = sandbox.command(&arguments).env("DOCKER_HOST", NO_ENGINE).env("LANG", lang).output();
     output.expect("the program runs").into()
 }
 
+/// What a program speaks when it is asked for English, and for Chinese.
+const LANGUAGES: [&str; 2] = ["C.UTF-8", "zh_CN.UTF-8"];
+
+/// Does what a document shows, in both languages. Its text is compared in English. In Chinese the exit codes and the
+/// lines of diffs are the same, and what is a sentence in English is none there.
 fn follow(document: &str) {
+    for lang in LANGUAGES {
+        follow_in(document, lang);
+    }
+}
+
+fn follow_in(document: &str, lang: &str) {
     if !have("python3", Command::new("python3").arg("--version").output().is_ok()) {
         return;
     }
@@ -157,12 +170,18 @@ fn follow(document: &str) {
                 std::fs::create_dir(sandbox.project().join(folder)).expect("a folder");
                 continue;
             }
-            let answer = run(&sandbox, &command);
+            let answer = run(&sandbox, &command, lang);
             count += 1;
             let said = format!("{}{}", answer.stdout, answer.stderr);
             assert_eq!(answer.code, code, "{command}\n{said}");
             for line in output {
                 let line = with_ports(&line, first);
+                if lang != LANGUAGES[0] && (line.starts_with("+++") || !line.starts_with(['-', '+'])) {
+                    let sentence = SENTENCES.iter().any(|begins| line.starts_with(begins));
+                    assert!(!sentence || said.chars().any(is_chinese), "{command}: no Chinese in\n{said}");
+                    assert!(!sentence || !said.contains(&line), "{command}: English in\n{said}");
+                    continue;
+                }
                 assert!(said.lines().any(|printed| matches(&line, printed)), "{command}: no line {line:?} in\n{said}");
             }
         }
@@ -184,6 +203,40 @@ fn every_command_of_the_quick_start_guide_does_what_it_shows() {
 #[cfg(target_os = "linux")]
 fn every_command_of_the_guide_to_services_does_what_it_shows() {
     follow(include_str!("../../docs/service.md"));
+}
+
+/// The text of every source and test.
+fn sources(folder: &std::path::Path) -> String {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+    let text = |path: std::path::PathBuf| match path.extension().is_some_and(|ending| ending == "rs") {
+        _ if path.is_dir() => sources(&path),
+        true => std::fs::read_to_string(path).expect("a source"),
+        false => String::new(),
+    };
+    entries.map(text).collect()
+}
+
+#[test]
+fn every_test_that_a_promise_names_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = sources(&root.join("src")) + &sources(&root.join("tests"));
+    let tests =
+        include_str!("../../docs/promises.md").lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once("| "));
+    let names: Vec<&str> = tests
+        .flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2))
+        .filter(|name| name.contains('_') && name.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_'))
+        .collect();
+    assert!(names.len() > 60, "{names:?}");
+    for name in names {
+        assert!(sources.contains(&format!("fn {name}(")), "{name} is no test");
+    }
+}
+
+/// How lines begin that are sentences.
+const SENTENCES: [&str; 3] = ["error: ", "hint: ", "note: "];
+
+fn is_chinese(letter: char) -> bool {
+    ('\u{4e00}'..='\u{9fff}').contains(&letter)
 }
 
 /// Documents that are there in Chinese, too.
@@ -222,7 +275,7 @@ fn chinese_documents_show_the_same_blocks_under_as_many_headings() {
             (read(docs.join(format!("{name}.md"))), read(docs.join("zh-CN").join(format!("{name}.md"))));
         assert_eq!(fenced(&english), fenced(&chinese), "{name}");
         assert_eq!(headings(&english), headings(&chinese), "{name}");
-        assert!(chinese.chars().any(|letter| ('\u{4e00}'..='\u{9fff}').contains(&letter)), "{name}");
+        assert!(chinese.chars().any(is_chinese), "{name}");
         let links = chinese.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
         for file in links.filter(|file| !file.is_empty() && !file.contains("://")) {
             assert!(docs.join("zh-CN").join(file).exists(), "{name}: {file}");

@@ -1,13 +1,15 @@
 //! `mapping` and `tunnel status` against a real server: what they change, what they print, and how they end.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portwright::tunnel::health_probe;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 
-use crate::support::{Answer, Sandbox, free_block};
+use crate::support::{Answer, Sandbox, free_block, have};
 
 const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
 
@@ -158,4 +160,113 @@ fn mappings_of_other_programs_are_shown_first_and_made_each_by_itself() {
     let nothing = served.run("mapping import frpc.toml").expect_code(0);
     assert!(nothing.stderr.contains("no equivalent for the type http"), "{}", nothing.stderr);
     assert_eq!(served.run("mapping import .env").code, 2);
+}
+
+/// A proxy that ends TLS before an API, as operators put one there: `cert key port`.
+const TLS_PROXY: &str = r#"
+import socket, ssl, sys, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+
+def carry(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+def serve(raw):
+    try:
+        client = context.wrap_socket(raw, server_side=True)
+    except OSError:
+        return
+    server = socket.create_connection(("127.0.0.1", int(sys.argv[3])))
+    threading.Thread(target=carry, args=(client, server), daemon=True).start()
+    carry(server, client)
+
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"#;
+
+/// A proxy that runs, and its port.
+struct TlsProxy(Child, u16);
+
+impl TlsProxy {
+    /// Starts one in the folder of `cert.pem` and `key.pem`.
+    fn start(sandbox: &Sandbox, api: u16) -> Self {
+        let mut command = Command::new("python3");
+        command.args(["-c", TLS_PROXY, "cert.pem", "key.pem", &api.to_string()]).current_dir(sandbox.project());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("python3 runs");
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stdout.take().expect("a pipe"));
+        said.read_line(&mut line).expect("a port");
+        Self(child, line.trim().parse().expect("a port"))
+    }
+}
+
+impl Drop for TlsProxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Writes the certificate of an authority, and what it has issued for `127.0.0.1`.
+fn certified(sandbox: &Sandbox, authority: &str) {
+    let mut params = CertificateParams::new(vec![]).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    sandbox.write(authority, &issuer.pem());
+    sandbox.write("cert.pem", &params.signed_by(&key, &issuer).expect("issued").pem());
+    sandbox.write("key.pem", &key.serialize_pem());
+}
+
+#[test]
+fn an_api_behind_a_tls_proxy_is_reached_by_the_authority_that_is_named_and_by_no_other() {
+    if !have("python3", Command::new("python3").arg("--version").output().is_ok()) {
+        return;
+    }
+    let served = Served::start();
+    let elsewhere = Sandbox::new(&[]);
+    certified(&elsewhere, "other.pem");
+    certified(&elsewhere, "ca.pem");
+    let proxy = TlsProxy::start(&elsewhere, served.first);
+    let run = |line: &str, authority: Option<&str>| {
+        let mut command: Command = elsewhere.command(&line.split_whitespace().collect::<Vec<_>>());
+        if let Some(authority) = authority {
+            command.env("PORTWRIGHT_CA", authority);
+        }
+        Answer::from(command.env("PORTWRIGHT_API_API_KEY", KEY).output().expect("the program runs"))
+    };
+    let api = format!("--api https://127.0.0.1:{}", proxy.1);
+    let port = served.first + 1;
+    run(&format!("mapping create {port} --target 9 --direct {api} --ca ca.pem"), None).expect_code(0);
+    let list = run(&format!("mapping list --json {api}"), Some("ca.pem")).expect_code(0).json();
+    assert_eq!(list["mappings"][0]["source_port"], port);
+    let status = run(&format!("tunnel status --json {api} --ca ca.pem"), None).expect_code(0).json();
+    assert_eq!((&status["api"], &status["status"]), (&json!(format!("https://127.0.0.1:{}", proxy.1)), &json!("ok")));
+
+    let unnamed = run(&format!("mapping list {api}"), None).expect_code(2);
+    assert!(unnamed.stderr.contains("--ca FILE") && unnamed.stderr.contains("PORTWRIGHT_CA"), "{}", unnamed.stderr);
+    let foreign = run(&format!("mapping list {api} --ca other.pem"), None).expect_code(3);
+    assert!(foreign.stderr.contains("not issued by the given authority"), "{}", foreign.stderr);
+    assert!(foreign.stderr.contains("compare the URL's name"), "{}", foreign.stderr);
+    let named = run(&format!("mapping list --ca ca.pem --api https://localhost:{}", proxy.1), None).expect_code(3);
+    assert!(named.stderr.contains("localhost"), "{}", named.stderr);
+    run(&format!("mapping list {api} --ca nothing.pem"), None).expect_code(5);
+    run(&format!("mapping list {api} --ca key.pem"), None).expect_code(5);
+    let plain = format!("127.0.0.1:{}", served.first);
+    let without = run(&format!("mapping list --api https://{plain} --ca ca.pem"), None).expect_code(5);
+    assert!(without.stderr.contains("speaks http:// alone"), "{}", without.stderr);
+    let needless = run(&format!("mapping list --api http://{plain} --ca ca.pem"), None).expect_code(2);
+    assert!(needless.stderr.contains("https://"), "{}", needless.stderr);
+    // The variable is of the person, and the API of this machine needs none.
+    run(&format!("mapping list --api http://{plain}"), Some("ca.pem")).expect_code(0);
+    let doctor = run("doctor --only variables --strict", Some("ca.pem"));
+    doctor.expect_code(0);
 }

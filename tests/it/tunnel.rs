@@ -40,6 +40,7 @@ mod links;
 mod postgres;
 mod restarts;
 mod running;
+mod secrets;
 mod stalls;
 mod streams;
 mod targets;

@@ -55,6 +55,9 @@ pub struct ApiArgs {
     /// The file that holds its key; `None` for the variable or the directory's `.env`.
     #[arg(long)]
     pub api_key_file: Option<PathBuf>,
+    /// The certificate of the authority that vouches for the proxy of an API at `https://`.
+    #[arg(long)]
+    pub ca: Option<PathBuf>,
 }
 
 /// Who may visit a mapping.

@@ -6,8 +6,8 @@ use super::{Ground, Role, hidden};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{self, Manager, Scope, Word};
 use crate::tunnel::client::{self, ClientOptions};
-use crate::tunnel::config::Tls;
-use crate::tunnel::server;
+use crate::tunnel::config::{SharedDatabase, Tls};
+use crate::tunnel::{self, server};
 use crate::words::Message;
 use crate::words::daemon::DaemonWords;
 
@@ -116,6 +116,9 @@ fn server_job(ground: &Ground, name: &str, program: &Path, wish: &ServerWish) ->
     if let Some(path) = key_file {
         job.variables.push(("PORTWRIGHT_API_API_KEY_FILE", file("api_key", &path)?));
     }
+    if let Some(SharedDatabase::File(path)) = &config.database.shared {
+        job.variables.push(("PORTWRIGHT_DATABASE_URL_FILE", file("database_url", path)?));
+    }
     if let Tls::On { files, client_ca } = &config.tunnel.tls {
         if let Some((certificate, key)) = files {
             job.variables.push(("PORTWRIGHT_TUNNEL_CERT_FILE", file("tunnel_cert", certificate)?));
@@ -145,7 +148,16 @@ fn server_job(ground: &Ground, name: &str, program: &Path, wish: &ServerWish) ->
             .to_string();
         notes.push(DaemonWords::DatabaseAt { database }.into());
     }
-    Ok(Job { role: Role::Server, job, token: None, warnings: Vec::new(), notes })
+    let sealed = ground.scope == Scope::System && ground.manager == Manager::Systemd && wish.run_as.is_none();
+    let authority = tunnel::database_authority(&config.database).filter(|path| sealed && !is_for_all(path));
+    let warning = authority.map(|path| DaemonWords::AuthorityHidden { file: path.display().to_string() }.into());
+    Ok(Job { role: Role::Server, job, token: None, warnings: warning.into_iter().collect(), notes })
+}
+
+/// Tells whether a service with a user of its own can read a file that no manager hands over.
+fn is_for_all(path: &Path) -> bool {
+    let is_open = std::fs::metadata(path).is_ok_and(|metadata| host::open_to_others(&metadata));
+    is_open && path.is_absolute() && hidden(path).is_none()
 }
 
 fn client_job(ground: &Ground, name: &str, program: &Path, wish: &ClientWish) -> Result<Job> {

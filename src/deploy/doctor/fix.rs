@@ -17,6 +17,9 @@ use crate::words::doctor::DoctorWords;
 /// The verb that holds the lock and stands in the receipt.
 const VERB: &str = "doctor --fix";
 
+/// What the verb that takes a change back calls itself in records.
+const UNDO: &str = "undo";
+
 /// Does what `fix` says, and returns the receipts: what was done, and how it is taken back.
 ///
 /// # Errors
@@ -32,8 +35,13 @@ pub fn mend(
     match fix {
         Fix::Recover => {
             let (state, lock) = locked(&order, dirs, note)?;
-            let recovered = state.recover(&lock)?;
-            Ok(recovered.iter().map(crate::deploy::recovered_note).collect())
+            let Some(recovered) = state.recover(&lock)? else { return Ok(Vec::new()) };
+            let mut receipts = vec![crate::deploy::recovered_note(&recovered)];
+            // What was taken back, and an undo that was finished, left the files as they were.
+            if recovered.direction == disk::Direction::Forward && recovered.note.verb != UNDO {
+                receipts.push(DoctorWords::SettledUndo.into());
+            }
+            Ok(receipts)
         }
         Fix::RemoveStaged(paths) => remove(&order, dirs, paths, note),
         Fix::MakePrivate(paths) => {

@@ -81,12 +81,16 @@ async fn of(loaded: &LoadedProject, is_process: bool) -> ServerSight {
         },
         Err(_) => Sight::Nothing,
     };
+    let wants_certificate =
+        read.as_ref().is_ok_and(|config| matches!(config.tunnel.tls, Tls::On { client_ca: Some(_), .. }));
     let api = bundled::api(project).map(verify::address_of);
     let control = bundled::control(project).map(verify::address_of);
     let wanted = bundled::instance(&project.directory);
     let health = async { verify::health(api?).await };
     let answers = async {
         match control {
+            // A look without a certificate would be a failure in the server's log.
+            Some(address) if wants_certificate => verify::reached(address).await,
             Some(address) => verify::takes_clients(address).await,
             None => false,
         }
@@ -101,6 +105,7 @@ async fn of(loaded: &LoadedProject, is_process: bool) -> ServerSight {
             is_own: health.instance == wanted,
             version: health.version,
             clients: health.clients,
+            clocks: health.clocks,
         }),
         control: control.map(|address| address.to_string()),
         control_answers,
@@ -192,5 +197,11 @@ pub(super) async fn client(options: Option<&ClientOptions>) -> Sight<ClientSight
         Some((step, error)) => (Some(step.name().to_owned()), Some(trouble(error))),
         None => (None, None),
     };
-    Sight::Known(ClientSight { server: examined.server, failed_at, trouble, agent: examined.agent })
+    Sight::Known(ClientSight {
+        server: examined.server,
+        failed_at,
+        trouble,
+        agent: examined.agent,
+        clocks: examined.clocks,
+    })
 }

@@ -41,7 +41,7 @@ use DoctorWords as W;
 use Severity::{Error, Warning};
 
 /// Every check, in the order in which they are told.
-pub static CHECKS: [Check; 61] = [
+pub static CHECKS: [Check; 63] = [
     Check::new("engine", Error, W::EngineTitle, engine::answers),
     Check::new("engine-address", Error, W::EngineAddressTitle, engine::address),
     Check::new("engine-version", Error, W::EngineVersionTitle, engine::version),
@@ -66,6 +66,7 @@ pub static CHECKS: [Check; 61] = [
     Check::new("tunnel-api", Error, W::ApiTitle, tunnel::api),
     Check::new("tunnel-control", Error, W::ControlTitle, tunnel::control),
     Check::new("tunnel-version", Warning, W::ServerVersionTitle, tunnel::program),
+    Check::new("tunnel-clock", Error, W::ServerClockTitle, tunnel::server_clock),
     Check::new("tunnel-mappings", Error, W::MappingsTitle, tunnel::mappings),
     Check::new("tunnel-clients", Warning, W::ClientsTitle, tunnel::clients),
     Check::new("tunnel-targets", Warning, W::TargetsTitle, tunnel::targets),
@@ -75,6 +76,7 @@ pub static CHECKS: [Check; 61] = [
     Check::new("server-trust", Error, W::WayTrustTitle, tunnel::way_trust),
     Check::new("server-token", Error, W::WayTokenTitle, tunnel::way_token),
     Check::new("server-version", Warning, W::WayVersionTitle, tunnel::way_version),
+    Check::new("server-clock", Error, W::WayClockTitle, tunnel::way_clock),
     Check::new("disk-space", Error, W::DiskTitle, folders::space),
     Check::new("disk-files", Error, W::DiskFilesTitle, folders::files),
     Check::new("folders-writable", Error, W::WritableTitle, folders::writable),

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::model::{
-    ClientSight, ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight, FirewallSight,
-    FolderSight, HealthSight, Leftovers, MachineSight, MappingSight, NetworkSight, PoolSight, Port, PortRange,
-    PortSight, ProjectSight, Protocol, RedirectSight, RunSight, ServerSight, ServiceSight, Told, WanSight,
+    ClientSight, ClockSight, ComposeSight, ContainerSight, EngineAnswer, EngineFailure, EngineFault, EngineSight,
+    FirewallSight, FolderSight, HealthSight, Leftovers, MachineSight, MappingSight, NetworkSight, PoolSight, Port,
+    PortRange, PortSight, ProjectSight, Protocol, RedirectSight, RunSight, ServerSight, ServiceSight, Told, WanSight,
 };
 
 fn told(text: &str) -> Told {
@@ -63,6 +63,7 @@ fn healthy() -> Observation {
         client: Sight::Known(ClientSight {
             server: "tunnel.example.org:9000".to_owned(),
             agent: Some("portwright 1.2.3".to_owned()),
+            clocks: Some(ClockSight { theirs_s: 1_800_000_009, ours_s: 1_800_000_000 }),
             ..ClientSight::default()
         }),
         version: "1.2.3".to_owned(),
@@ -99,7 +100,12 @@ fn serving() -> ServerSight {
     ServerSight {
         certificate: Sight::Known((1_700_000_000, 1_900_000_000)),
         api: "127.0.0.1:8080".to_owned(),
-        health: Some(HealthSight { is_own: true, version: "1.2.3".to_owned(), clients: 1 }),
+        health: Some(HealthSight {
+            is_own: true,
+            version: "1.2.3".to_owned(),
+            clients: 1,
+            clocks: Some(ClockSight { theirs_s: 1_800_000_000, ours_s: 1_800_000_001 }),
+        }),
         control: Some("127.0.0.1:9000".to_owned()),
         control_answers: true,
         mappings: Sight::Known(vec![mapping]),
@@ -270,7 +276,17 @@ fn way_fails(facts: &mut Observation, step: &str) {
     (client.failed_at, client.trouble) = (Some(step.to_owned()), Some(trouble("why")));
 }
 
-const TUNNEL_FAULTS: [Fault; 19] = [
+fn health(facts: &mut Observation) -> &mut HealthSight {
+    server(facts).health.as_mut().expect("a server that answers")
+}
+
+/// A server's clock that is so many seconds ahead of ours.
+fn clocks(ahead_s: i64) -> ClockSight {
+    let ours_s = 1_800_000_000_u64;
+    ClockSight { theirs_s: ours_s.saturating_add_signed(ahead_s), ours_s }
+}
+
+const TUNNEL_FAULTS: [Fault; 22] = [
     ("launched", Outcome::Fail, |facts| part(&mut facts.launched)[0].health = Some("unhealthy".to_owned())),
     ("launched", Outcome::Fail, |facts| part(&mut facts.launched)[0].state = "exited".to_owned()),
     ("launched", Outcome::Unknown, |facts| facts.launched = Sight::Unknown(told("late"))),
@@ -284,8 +300,11 @@ const TUNNEL_FAULTS: [Fault; 19] = [
     ("tunnel-api", Outcome::Fail, |facts| server(facts).health = Some(HealthSight::default())),
     ("tunnel-control", Outcome::Fail, |facts| server(facts).control_answers = false),
     ("tunnel-version", Outcome::Warn, |facts| {
-        server(facts).health = Some(HealthSight { is_own: true, version: "1.0.0".to_owned(), clients: 0 });
+        health(facts).version = "1.0.0".to_owned();
     }),
+    ("tunnel-clock", Outcome::Warn, |facts| health(facts).clocks = Some(clocks(-11))),
+    ("tunnel-clock", Outcome::Fail, |facts| health(facts).clocks = Some(clocks(301))),
+    ("tunnel-clock", Outcome::Unknown, |facts| health(facts).clocks = None),
     ("tunnel-mappings", Outcome::Fail, |facts| mapping(facts).state = "failed".to_owned()),
     ("tunnel-clients", Outcome::Warn, |facts| mapping(facts).state = "waiting".to_owned()),
     ("tunnel-targets", Outcome::Warn, |facts| mapping(facts).reached = Some(false)),
@@ -296,7 +315,10 @@ const TUNNEL_FAULTS: [Fault; 19] = [
     ("server-token", Outcome::Fail, |facts| way_fails(facts, "session")),
 ];
 
-const POOL_FAULTS: [Fault; 7] = [
+const POOL_FAULTS: [Fault; 10] = [
+    ("server-clock", Outcome::Warn, |facts| part(&mut facts.client).clocks = Some(clocks(300))),
+    ("server-clock", Outcome::Fail, |facts| part(&mut facts.client).clocks = Some(clocks(-3600))),
+    ("server-clock", Outcome::Unknown, |facts| part(&mut facts.client).clocks = None),
     ("server-version", Outcome::Warn, |facts| part(&mut facts.client).agent = Some("portwright 1.0.0".to_owned())),
     ("pool", Outcome::Fail, |facts| part(&mut facts.pool).trouble = Some(trouble("unreadable"))),
     ("pool", Outcome::Fail, |facts| part(&mut facts.pool).is_damaged = true),

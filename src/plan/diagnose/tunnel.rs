@@ -2,13 +2,21 @@
 
 use super::machine::can_be_right;
 use super::{seen, troubled};
-use crate::model::{ClientSight, EngineSight, Finding, MappingSight, Observation, RunSight, ServerSight, Sight, utc};
+use crate::model::{
+    ClientSight, ClockSight, EngineSight, Finding, MappingSight, Observation, RunSight, ServerSight, Sight, utc,
+};
 use crate::words::Message;
 use crate::words::doctor::DoctorWords as W;
 
 /// Certificates of authorities on the internet last 90 days or less and are renewed a month before their end; one with
 /// less than this left is not being renewed.
 const CERTIFICATE_COMFORT_S: u64 = 14 * 86_400;
+
+/// Two clocks are compared by whole seconds, and an answer may be under way for five of them.
+const CLOCKS_COMFORT_S: u64 = 10;
+
+/// Beyond five minutes others refuse, too: it is the limit of Kerberos and of most signed requests.
+const CLOCKS_MOST_S: u64 = 300;
 
 /// The steps of the way, in their order.
 const STEPS: [&str; 5] = ["entry", "name", "reach", "link", "session"];
@@ -117,6 +125,30 @@ pub(super) fn program(facts: &Observation) -> Finding {
         }
         Some(health) => Finding::pass(W::VersionIs { version: health.version.clone() }),
         None => Finding::skipped(W::ToldBy { id: "tunnel-api".to_owned() }),
+    })
+}
+
+/// Judges how far two clocks are apart. One that cannot be right has an alarm of its own.
+fn apart(facts: &Observation, clocks: Option<ClockSight>) -> Finding {
+    let Some(ClockSight { theirs_s, ours_s }) = clocks else { return Finding::unknown(W::NoServerClock) };
+    if !can_be_right(ours_s) || facts.machine.known().is_some_and(|machine| !can_be_right(machine.clock_s)) {
+        return Finding::skipped(W::ToldBy { id: "clock".to_owned() });
+    }
+    let (theirs, ours) = (utc(theirs_s), utc(ours_s));
+    let seconds = theirs_s.abs_diff(ours_s);
+    let evidence = || vec![W::ClocksApart { theirs, ours, seconds }.into()];
+    match seconds {
+        _ if seconds <= CLOCKS_COMFORT_S => Finding::pass(W::ClocksAgree { seconds }),
+        _ if seconds <= CLOCKS_MOST_S => Finding::warn(evidence(), W::ClocksRemedy),
+        _ => Finding::fail(evidence(), W::ClocksRemedy),
+    }
+}
+
+/// The launched server's clock shows what ours does. Containers of a virtual machine fall behind while it sleeps.
+pub(super) fn server_clock(facts: &Observation) -> Finding {
+    with_running(facts, |server| match &server.health {
+        Some(health) if health.is_own => apart(facts, health.clocks),
+        Some(_) | None => Finding::skipped(W::ToldBy { id: "tunnel-api".to_owned() }),
     })
 }
 
@@ -231,5 +263,13 @@ pub(super) fn way_version(facts: &Observation) -> Finding {
             }
             (Some(version), None) => Finding::pass(W::VersionIs { version: version.to_owned() }),
         }
+    })
+}
+
+/// The clock of the server that was named shows what ours does. It tells it before it has judged the token.
+pub(super) fn way_clock(facts: &Observation) -> Finding {
+    seen(&facts.client, W::NoWay, |client| {
+        let is_met = client.failed_at.as_deref().is_none_or(|step| step == "session");
+        if client.clocks.is_none() && !is_met { Finding::skipped(W::StepBefore) } else { apart(facts, client.clocks) }
     })
 }

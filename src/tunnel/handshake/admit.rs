@@ -16,7 +16,7 @@ use tokio_rustls::TlsStream;
 
 use super::admission::{Admission, Permit, Tally};
 use super::wire::{Frame, Wire, WireFault};
-use super::{AGENT, SessionId, Transport};
+use super::{AGENT, SessionId, Transport, seconds_now};
 use crate::host::watch_link;
 use crate::model::PortRange;
 use crate::tunnel::proto::frame::{VERSION, kind};
@@ -172,6 +172,8 @@ pub(crate) enum Denied {
     Silent,
     /// It did not finish in time.
     Slow,
+    /// It hung up without a word, as whoever only looks does.
+    Left,
     /// It hung up or broke.
     Gone,
     /// What it speaks is not ours.
@@ -197,6 +199,7 @@ impl Denied {
             Self::Crowded => "crowded",
             Self::Silent => "silent",
             Self::Slow => "slow",
+            Self::Left => "left",
             Self::Gone => "gone",
             Self::Nonsense(_) => "nonsense",
             Self::TlsUnwanted => "unwanted TLS",
@@ -245,7 +248,10 @@ pub(crate) async fn admit(
         Err(turned_away) => turned_away,
     };
     tracing::debug!(%peer, ?denied, "connection refused");
-    gate.tally.note(denied.label(), peer.ip());
+    // A look at the port, such as that of `doctor` or of a load balancer, is nobody who was turned away.
+    if denied != Denied::Left {
+        gate.tally.note(denied.label(), peer.ip());
+    }
     if let Some((wire, frame)) = told {
         wire.part(&frame).await;
     }
@@ -264,7 +270,8 @@ async fn judge(stream: TcpStream, place: &mut Option<Permit>, gate: &Gate) -> Re
     match spoke {
         Err(_) if gate.legacy_v1 => return Ok(sign_of_v1(stream, permit, gate, started).await?),
         Err(_) => return Err(Denied::Silent.into()),
-        Ok(Err(_) | Ok(0)) => return Err(Denied::Gone.into()),
+        Ok(Ok(0)) => return Err(Denied::Left.into()),
+        Ok(Err(_)) => return Err(Denied::Gone.into()),
         Ok(Ok(_)) => {}
     }
     let permit = place.insert(permit);
@@ -309,7 +316,10 @@ async fn encrypted(stream: TcpStream, gate: &Gate) -> Result<Admitted, TurnedAwa
         return Err(Denied::Nonsense("the protocol within TLS").into());
     }
     let mut wire = Wire::new(Transport::Tls(Box::new(TlsStream::Server(stream))));
-    let frame = wire.frame().await?;
+    let frame = match wire.frame().await {
+        Err(WireFault::Closed) if wire.held.is_empty() => return Err(Denied::Left.into()),
+        frame => frame?,
+    };
     shake(wire, frame, gate).await
 }
 
@@ -359,7 +369,8 @@ async fn begin(mut wire: Wire, hello_frame: &Frame, gate: &Gate) -> Result<Admit
     }
     let mut challenge = BytesMut::new();
     let nonce = rand::rng().random();
-    Challenge { version: SESSION_VERSION, nonce, agent: Some(AGENT.to_owned()) }.encode(&mut challenge);
+    let clock_s = seconds_now();
+    Challenge { version: SESSION_VERSION, nonce, agent: Some(AGENT.to_owned()), clock_s }.encode(&mut challenge);
     wire.send(&challenge).await?;
     let exporter = wire.transport.exporter().map_err(|error| Denied::Tls(error.to_string()))?;
     let transcript = Transcript::new(&hello_frame.whole, &challenge, &exporter);

@@ -9,8 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::wire::{Frame, Wire, WireFault};
-use super::{AGENT, SessionId, Transport};
+use super::{AGENT, SessionId, Transport, seconds_now};
 use crate::error::{Error, ErrorKind};
+use crate::model::ClockSight;
 use crate::tunnel::address::ServerAddress;
 use crate::tunnel::proto::Fault;
 use crate::tunnel::proto::frame::kind;
@@ -165,10 +166,24 @@ pub(crate) async fn greet(
     credentials: &Credentials,
     deadline: Duration,
 ) -> Result<Greeted, GreetFault> {
-    timeout(deadline, shake(Wire::new(transport), credentials)).await.unwrap_or(Err(GreetFault::TimedOut))
+    greet_and_note(transport, credentials, deadline, &mut None).await
 }
 
-async fn shake(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, GreetFault> {
+/// Does the same, and notes the server's clock and ours as soon as it is told: also of a server that then says no.
+pub(crate) async fn greet_and_note(
+    transport: Transport,
+    credentials: &Credentials,
+    deadline: Duration,
+    clocks: &mut Option<ClockSight>,
+) -> Result<Greeted, GreetFault> {
+    timeout(deadline, shake(Wire::new(transport), credentials, clocks)).await.unwrap_or(Err(GreetFault::TimedOut))
+}
+
+async fn shake(
+    mut wire: Wire,
+    credentials: &Credentials,
+    clocks: &mut Option<ClockSight>,
+) -> Result<Greeted, GreetFault> {
     let Credentials { token, name, limits } = credentials;
     let mut hello = BytesMut::new();
     let message = Hello {
@@ -184,6 +199,7 @@ async fn shake(mut wire: Wire, credentials: &Credentials) -> Result<Greeted, Gre
     wire.send(&hello).await?;
     let frame = answer(&mut wire, kind::CHALLENGE).await?;
     let challenge = Challenge::decode(frame.payload())?;
+    *clocks = challenge.clock_s.zip(seconds_now()).map(|(theirs_s, ours_s)| ClockSight { theirs_s, ours_s });
     if challenge.version != SESSION_VERSION {
         return Err(GreetFault::Foreign("a version that was not offered"));
     }

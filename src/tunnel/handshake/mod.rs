@@ -13,7 +13,7 @@ mod wire;
 pub(crate) use admission::Permit;
 pub(crate) use admit::{Admitted, Gate, Identity, Registry, TokenRow, admit};
 pub(crate) use dial::{DIAL_DEADLINE, DialFault, connect};
-pub(crate) use greet::{Credentials, GREET_DEADLINE, GreetFault, Greeted, greet, join};
+pub(crate) use greet::{Credentials, GREET_DEADLINE, GreetFault, Greeted, greet, greet_and_note, join};
 pub(crate) use transport::Transport;
 
 /// The name of a session on the wire, drawn by the server.
@@ -21,6 +21,11 @@ pub(crate) type SessionId = [u8; 16];
 
 /// What both sides call themselves.
 const AGENT: &str = concat!("portwright ", env!("CARGO_PKG_VERSION"));
+
+/// The clock in seconds since 1970; `None` before that.
+fn seconds_now() -> Option<u64> {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().ok().map(|since| since.as_secs())
+}
 
 #[cfg(test)]
 mod tests;

@@ -289,7 +289,7 @@ async fn a_server_that_does_not_know_the_token_is_found_out() {
         let (mut client, _) = house.listener.accept().await.expect("a client");
         let hello = read_frame(&mut client).await;
         let mut frame = BytesMut::new();
-        Challenge { version: 1, nonce: [0; 32], agent: None }.encode(&mut frame);
+        Challenge { version: 1, nonce: [0; 32], agent: None, clock_s: None }.encode(&mut frame);
         client.write_all(&frame).await.expect("sent");
         read_frame(&mut client).await;
         let transcript = Transcript::new(&hello, &frame, &[0; 32]);

@@ -30,6 +30,7 @@ const CREDIT_MAX: u32 = i32::MAX.cast_unsigned();
 /// Tags of optional fields.
 const TAG_NAME: u8 = 1;
 const TAG_AGENT: u8 = 2;
+const TAG_CLOCK: u8 = 3;
 
 const SHORT: Fault = Fault::protocol("a frame of the handshake is cut short");
 const LONG: Fault = Fault::protocol("a frame of the handshake is too long");
@@ -62,6 +63,8 @@ pub(crate) struct Challenge {
     pub(crate) nonce: [u8; 32],
     /// Program and version.
     pub(crate) agent: Option<String>,
+    /// The server's clock, in seconds since 1970.
+    pub(crate) clock_s: Option<u64>,
 }
 
 /// The client proves that it holds the token.
@@ -184,7 +187,7 @@ impl Hello {
             return Err(Fault::protocol("a Hello with no versions"));
         }
         let (nonce, token, limits) = (reader.array()?, reader.array()?, reader.limits()?);
-        let Fields { name, agent } = reader.fields()?;
+        let Fields { name, agent, .. } = reader.fields()?;
         Ok(Self { lowest, highest, nonce, token, limits, name, agent })
     }
 }
@@ -196,6 +199,11 @@ impl Challenge {
             out.put_u16(self.version);
             out.put_slice(&self.nonce);
             put_field(out, TAG_AGENT, self.agent.as_deref());
+            if let Some(clock_s) = self.clock_s {
+                out.put_u8(TAG_CLOCK);
+                out.put_u16(8);
+                out.put_u64(clock_s);
+            }
         });
     }
 
@@ -203,8 +211,8 @@ impl Challenge {
     pub(crate) fn decode(payload: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader(payload);
         let (version, nonce) = (reader.u16()?, reader.array()?);
-        let Fields { agent, .. } = reader.fields()?;
-        Ok(Self { version, nonce, agent })
+        let Fields { agent, clock_s, .. } = reader.fields()?;
+        Ok(Self { version, nonce, agent, clock_s })
     }
 }
 
@@ -239,7 +247,7 @@ impl Welcome {
     pub(crate) fn decode(payload: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader(payload);
         let (session, signature, limits) = (reader.array()?, reader.array()?, reader.limits()?);
-        let Fields { name, agent } = reader.fields()?;
+        let Fields { name, agent, .. } = reader.fields()?;
         Ok(Self { session, signature, limits, name, agent })
     }
 }
@@ -325,6 +333,7 @@ fn cut(text: &str, most: usize) -> &str {
 struct Fields {
     name: Option<String>,
     agent: Option<String>,
+    clock_s: Option<u64>,
 }
 
 /// What is left of a payload.
@@ -373,12 +382,16 @@ impl Reader<'_> {
             let length = usize::from(self.u16()?);
             let (value, rest) = self.0.split_at_checked(length).ok_or(SHORT)?;
             self.0 = rest;
-            let place = match tag {
-                TAG_NAME => &mut fields.name,
-                TAG_AGENT => &mut fields.agent,
-                _ => continue,
+            let is_twice = match tag {
+                TAG_NAME => fields.name.replace(field_text(value)?).is_some(),
+                TAG_AGENT => fields.agent.replace(field_text(value)?).is_some(),
+                TAG_CLOCK => {
+                    let clock = value.try_into().map_err(|_| Fault::protocol("a clock that is not 8 bytes long"))?;
+                    fields.clock_s.replace(u64::from_be_bytes(clock)).is_some()
+                }
+                _ => false,
             };
-            if place.replace(field_text(value)?).is_some() {
+            if is_twice {
                 return Err(Fault::protocol("an optional field is given twice"));
             }
         }
@@ -424,8 +437,10 @@ mod tests {
     fn every_message_comes_back_as_it_was() {
         let hello = hello();
         assert_eq!(Hello::decode(&payload(|out| hello.encode(out))), Ok(hello));
-        let challenge = Challenge { version: 1, nonce: [9; 32], agent: None };
-        assert_eq!(Challenge::decode(&payload(|out| challenge.encode(out))), Ok(challenge));
+        for clock_s in [None, Some(1_800_000_000)] {
+            let challenge = Challenge { version: 1, nonce: [9; 32], agent: None, clock_s };
+            assert_eq!(Challenge::decode(&payload(|out| challenge.encode(out))), Ok(challenge));
+        }
         assert_eq!(Proof::decode(&payload(|out| Proof([3; 32]).encode(out))), Ok(Proof([3; 32])));
         let name = Some("nas".to_owned());
         let welcome = Welcome { session: [1; 16], signature: [2; 32], limits: Limits::OURS, name, agent: None };
@@ -454,9 +469,9 @@ mod tests {
     #[test]
     fn unknown_fields_are_skipped_and_broken_ones_refused() {
         let whole = payload(|out| hello().encode(out));
-        let more = [&whole[..], &[99, 0, 2, 1, 2], &[3, 0, 0]].concat();
+        let more = [&whole[..], &[99, 0, 2, 1, 2], &[98, 0, 0]].concat();
         assert_eq!(Hello::decode(&more), Ok(hello()));
-        for tail in [&[1, 0, 1, b'x'][..], &[9, 0, 5, 1], &[9, 0], &[9]] {
+        for tail in [&[1, 0, 1, b'x'][..], &[3, 0, 1, 0], &[9, 0, 5, 1], &[9, 0], &[9]] {
             assert!(Hello::decode(&[&whole[..], tail].concat()).is_err(), "{tail:?}");
         }
         let bare = &whole[..60];

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use tokio_rustls::rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, OtherError,
@@ -35,6 +35,8 @@ pub(crate) enum Trust {
     Authority(PathBuf),
     /// Not yet: every server is refused, with the fingerprint that it shows.
     Nobody,
+    /// Not at all: to look whether one is there, and to say nothing to it.
+    Whoever,
     /// Without TLS. Away from this machine only where a person insisted.
     Plaintext {
         /// Whether a person insisted.
@@ -78,11 +80,8 @@ impl ClientLinkBuilder {
             Trust::Plaintext { insecure } => return Ok(ClientLink::Plain { insecure: *insecure }),
             Trust::Pin(pin) => Check::Pin(*pin),
             Trust::Nobody => Check::Nobody,
-            Trust::Authority(path) => {
-                let roots = Arc::new(read_authorities(path)?);
-                let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
-                Check::Authority(verifier.map_err(|error| broken(path, &error))?)
-            }
+            Trust::Whoever => Check::Whoever,
+            Trust::Authority(path) => Check::authority(path, &provider)?,
         };
         let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(VERSIONS);
         let builder = builder.map_err(|error| unusable(&error))?.dangerous();
@@ -107,20 +106,54 @@ fn with_identity(
     })
 }
 
-/// Makes a TLS connection to `host` over a TCP connection.
+/// Makes connections to a web server, which speaks HTTP within TLS 1.3 and is no server of a tunnel.
+#[derive(Clone)]
+pub(crate) struct WebTls(TlsConnector);
+
+impl fmt::Debug for WebTls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WebTls")
+    }
+}
+
+impl WebTls {
+    /// For servers with a certificate of this authority.
+    pub(crate) fn trusting(authority: &Path) -> Result<Self> {
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let check = Check::authority(authority, &provider)?;
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(VERSIONS);
+        let builder = builder.map_err(|error| unusable(&error))?.dangerous();
+        let builder = builder.with_custom_certificate_verifier(Arc::new(ServerCheck { check, algorithms }));
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Makes a TLS connection to `host` over a TCP connection.
+    pub(crate) async fn connect(&self, host: &Host, stream: TcpStream) -> Result<TlsStream<TcpStream>, LinkFault> {
+        shake(&self.0, host, stream).await
+    }
+}
+
+/// Makes a TLS connection to the server of a tunnel at `host` over a TCP connection.
 pub(crate) async fn connect(
     connector: &TlsConnector,
     host: &Host,
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, LinkFault> {
+    let stream = shake(connector, host, stream).await?;
+    if is_ours(stream.get_ref().1) { Ok(stream) } else { Err(LinkFault::Foreign) }
+}
+
+async fn shake(connector: &TlsConnector, host: &Host, stream: TcpStream) -> Result<TlsStream<TcpStream>, LinkFault> {
     let name = match host {
         Host::Address(address) => ServerName::IpAddress((*address).into()),
         Host::Name(name) => ServerName::try_from(name.clone())
             .or_else(|_| ServerName::try_from(ANY_NAME))
             .map_err(|error| LinkFault::Tls(error.to_string()))?,
     };
-    let stream = connector.connect(name, stream).await.map_err(|error| LinkFault::of(&error))?;
-    if is_ours(stream.get_ref().1) { Ok(stream) } else { Err(LinkFault::Foreign) }
+    connector.connect(name, stream).await.map_err(|error| LinkFault::of(&error))
 }
 
 /// Why no TLS connection to the server came about.
@@ -262,6 +295,14 @@ enum Check {
     Whoever,
 }
 
+impl Check {
+    fn authority(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self> {
+        let roots = Arc::new(read_authorities(path)?);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
+        Ok(Self::Authority(verifier.map_err(|error| broken(path, &error))?))
+    }
+}
+
 /// Judges the certificate of a server.
 #[derive(Debug)]
 pub(super) struct ServerCheck {
@@ -272,6 +313,7 @@ pub(super) struct ServerCheck {
 impl ServerCheck {
     /// Takes every server: against those who listen, and not against one in between. Databases may ask for that
     /// (`sslmode=require`), tunnels never.
+    #[cfg(feature = "postgres")]
     pub(super) fn whoever(algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self { check: Check::Whoever, algorithms }
     }

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{self, RootCertStore, SupportedProtocolVersion};
 
 #[cfg(test)]
 pub(crate) use client::Why;
-pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, connect};
+pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, WebTls, connect};
 #[cfg(feature = "postgres")]
 pub(crate) use database::database_config;
 pub(crate) use pin::Pin;

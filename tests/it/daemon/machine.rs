@@ -172,6 +172,7 @@ fn a_real_systemd_runs_server_and_client_with_all_that_the_units_forbid() {
     assert_eq!(machine.run("stat -c %a /etc/portwright/portwright-client.token").stdout.trim(), "600");
     machine.ours("service status").expect_code(0);
 
+    files_of_root_are_handed_over(&machine);
     let before = machine.pid("portwright-server");
     machine.run(&format!("kill -KILL {before}")).expect_code(0);
     let deadline = Instant::now() + RESTART_PATIENCE;
@@ -185,6 +186,25 @@ fn a_real_systemd_runs_server_and_client_with_all_that_the_units_forbid() {
     let left = machine.run("ls /etc/systemd/system /etc/systemd/system/*.wants /etc/portwright").stdout;
     assert!(!left.contains("portwright-") && left.contains("config.yaml"), "{left}");
     assert!(machine.run("ls /var/lib/portwright-server/data").stdout.contains("mappings.db"), "data stays");
+}
+
+/// A second server, whose key and whose database's URL are in files of root: it says where it looks for the database.
+fn files_of_root_are_handed_over(machine: &Machine) {
+    let lines = "cd /etc/portwright && umask 077 && printf 8f1d2c3b4a5968778695a4b3c2d1e0ff > key && \
+                 printf 'postgres://pw:canary-4711@127.0.0.1:1/shared' > url && cat > shared.yaml <<'END'\n\
+                 tunnel: { listen_port: 9001 }\napi: { listen_port: 8081, api_key_file: /etc/portwright/key }\n\
+                 database: { url_file: /etc/portwright/url }\nEND\n";
+    machine.run(lines).expect_code(0);
+    let install = "service install server --config /etc/portwright/shared.yaml --name pw-shared --yes";
+    machine.ours(install).expect_code(0);
+    machine.run("systemctl start --no-block pw-shared").expect_code(0);
+    let log = || machine.run("journalctl -u pw-shared --no-pager").stdout;
+    let deadline = Instant::now() + RESTART_PATIENCE;
+    while !log().contains("127.0.0.1:1/shared") {
+        assert!(Instant::now() < deadline, "it has read the URL: {}", log());
+    }
+    assert!(!log().contains("canary-4711"), "the password stays out of the log");
+    machine.ours("service uninstall --name pw-shared --yes").expect_code(0);
 }
 
 #[test]

@@ -25,6 +25,20 @@ fn move_the_port(sandbox: &Sandbox) -> Command {
     command
 }
 
+/// Moves the port in a run that is killed at a rename; tells whether it was.
+fn killed_at_rename(sandbox: &Sandbox, rename: usize) -> bool {
+    let run = move_the_port(sandbox);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2"]);
+    traced.args(["-e", &format!("inject=rename,renameat,renameat2:signal=SIGKILL:when={rename}")]);
+    traced.arg(run.get_program()).args(run.get_args()).current_dir(sandbox.project()).env_clear();
+    for (name, value) in run.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+        traced.env(name, value);
+    }
+    let ended = traced.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("strace runs");
+    !ended.success()
+}
+
 #[test]
 fn a_change_that_was_cut_short_is_found() {
     let strace = Command::new("strace").arg("-V").output().is_ok();
@@ -32,16 +46,8 @@ fn a_change_that_was_cut_short_is_found() {
         return;
     }
     let (sandbox, _held) = project();
-    let run = move_the_port(&sandbox);
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2"]);
     // The first rename names the holder of the lock; the second begins the journal, the third commits it.
-    traced.args(["-e", "inject=rename,renameat,renameat2:signal=SIGKILL:when=4"]);
-    traced.arg(run.get_program()).args(run.get_args()).current_dir(sandbox.project()).env_clear();
-    for (name, value) in run.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        traced.env(name, value);
-    }
-    let _ = traced.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("strace runs");
+    killed_at_rename(&sandbox, 4);
     let seen = diagnosed(&sandbox);
     let check = seen.check("interrupted-change");
     assert_eq!((&check["outcome"], &check["fixable"]), (&"fail".into(), &true.into()), "{}", seen.document);
@@ -144,4 +150,40 @@ fn what_fix_does_it_asks_for_tells_and_can_be_taken_back() {
     fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).expect("opened");
     let said = fixed(&sandbox, &["--yes"]).expect_code(0).stderr;
     assert!(said.contains("chmod 777") && diagnosed(&sandbox).alarms().is_empty(), "{said}");
+}
+
+#[test]
+fn fix_settles_a_change_that_was_cut_short_and_what_it_finished_can_be_undone() {
+    if !have("strace", Command::new("strace").arg("-V").output().is_ok()) {
+        return;
+    }
+    let (mut finished, mut taken_back) = (0, 0);
+    for rename in 2.. {
+        let (sandbox, _held) = project();
+        let old = sandbox.contents();
+        if !killed_at_rename(&sandbox, rename) {
+            break;
+        }
+        if diagnosed(&sandbox).outcome("interrupted-change") != "fail" {
+            continue;
+        }
+        fixed(&sandbox, &["--only", "interrupted-change"]).expect_code(2);
+        assert_eq!(diagnosed(&sandbox).outcome("interrupted-change"), "fail", "nobody agreed");
+        let said = fixed(&sandbox, &["--only", "interrupted-change", "--yes"]).expect_code(0).stderr;
+        assert!(said.contains("an interrupted run"), "{said}");
+        let settled = diagnosed(&sandbox);
+        for id in ["interrupted-change", "half-written-files", "state-records"] {
+            assert_eq!(settled.outcome(id), "pass", "killed at rename {rename}: {}", settled.document);
+        }
+        if sandbox.contents() == old {
+            taken_back += 1;
+            assert!(said.contains("taken back"), "{said}");
+        } else {
+            finished += 1;
+            assert!(said.contains("portwright undo"), "{said}");
+            sandbox.run(&["undo", "--yes"]).expect_code(0);
+            assert_eq!(sandbox.contents(), old, "killed at rename {rename}");
+        }
+    }
+    assert!(finished > 0 && taken_back > 0, "finished {finished}, taken back {taken_back}");
 }

@@ -68,7 +68,7 @@ fn hello() -> Hello {
 }
 
 fn challenge() -> Challenge {
-    Challenge { version: 1, nonce: [0xbb; 32], agent: Some("example 2".to_owned()) }
+    Challenge { version: 1, nonce: [0xbb; 32], agent: Some("example 2".to_owned()), clock_s: None }
 }
 
 fn transcript() -> Transcript {

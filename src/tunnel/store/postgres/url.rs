@@ -12,6 +12,7 @@ use super::tls::{Checks, Connector};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Secret;
 use crate::tunnel::logbook;
+use crate::tunnel::store::named_file;
 use crate::words::tunnel::TunnelWords;
 
 /// After how long without an answer a connection counts as lost.
@@ -78,7 +79,7 @@ fn split(url: &str) -> Option<(String, Option<String>, Option<PathBuf>)> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=')? {
             ("sslmode", value) => mode = Some(value.to_owned()),
-            ("sslrootcert", value) => roots = Some(value.replace("%2F", "/").replace("%20", " ").into()),
+            ("sslrootcert", value) => roots = Some(named_file(value)),
             _ => rest.push(pair),
         }
     }
