@@ -5,6 +5,7 @@
 //! lines of their output, in which `…` stands for anything. A block with `file=NAME` is written to that file first.
 //! The ports 8000 to 8009 stand for ten free ones. Documents in Chinese show the same blocks.
 
+#[cfg(unix)]
 mod scripts;
 
 use std::net::{Ipv4Addr, TcpStream};
