@@ -20,7 +20,6 @@ use super::accounts::{Accounts, Recorder};
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
 use super::control::{self, Control};
-use super::files::{read_secret, read_text};
 use super::handshake::Gate;
 use super::issuing::{self, Sources};
 use super::logbook;
@@ -31,6 +30,7 @@ use super::tokens::TokenFile;
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Notifier, StopSignals, raise_open_files};
+use crate::host::{read_secret, read_text};
 use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 

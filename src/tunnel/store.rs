@@ -10,12 +10,12 @@ use tokio::sync::watch;
 
 use super::audit::{Action, AuditEntry, Author};
 use super::config::{DatabaseSettings, SharedDatabase};
-use super::files::read_secret;
 use super::history::{HistoryWish, Interval, Kept, Record};
 use super::logbook;
 use crate::error::Result;
 #[cfg(not(feature = "postgres"))]
 use crate::error::{Error, ErrorKind};
+use crate::host::read_secret;
 use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 

@@ -258,8 +258,6 @@ enum Check {
     Pin(Pin),
     Authority(Arc<WebPkiServerVerifier>),
     Nobody,
-    /// Whoever has the key of the certificate that it shows; never for a tunnel.
-    Whoever,
 }
 
 /// Judges the certificate of a server.
@@ -267,14 +265,6 @@ enum Check {
 pub(super) struct ServerCheck {
     check: Check,
     algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCheck {
-    /// Takes every server: against those who listen, and not against one in between. Databases may ask for that
-    /// (`sslmode=require`), tunnels never.
-    pub(super) fn whoever(algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { check: Check::Whoever, algorithms }
-    }
 }
 
 impl ServerCertVerifier for ServerCheck {
@@ -291,7 +281,6 @@ impl ServerCertVerifier for ServerCheck {
             Check::Pin(wanted) if found == Some(*wanted) => return Ok(ServerCertVerified::assertion()),
             Check::Pin(wanted) => Why::Pin(*wanted),
             Check::Nobody => Why::Unpinned,
-            Check::Whoever => return Ok(ServerCertVerified::assertion()),
             Check::Authority(webpki) => {
                 match webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
                     Ok(verified) => return Ok(verified),
