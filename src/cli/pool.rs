@@ -300,10 +300,14 @@ fn run_program(pool: &Pool, typed: &PoolRunArgs, talk: &Talk) -> Result<Ending> 
         Err(error) if error.kind() == ErrorKind::Missing => {}
         passed => warn(passed),
     };
-    let code = host::stand_in(&mut command, interval, started, || match pool.is_shared() {
-        true => renewals.look(&lease.borrow(), talk),
-        false => warn(lease.borrow().renew()),
-    });
+    let tick = || {
+        if pool.is_shared() {
+            renewals.look(&lease.borrow(), talk);
+        } else {
+            warn(lease.borrow().renew());
+        }
+    };
+    let code = host::stand_in(&mut command, interval, started, tick);
     drop(sockets);
     warn(lease.into_inner().release());
     let code = code.map_err(|error| {

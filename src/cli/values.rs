@@ -12,7 +12,7 @@ use clap::{Arg, Command, ValueEnum};
 
 use super::args::{BenchTests, PortWish, ReportFormat, ReportTarget};
 use crate::bench::plan::{CONNECTIONS_MAX, ROUNDS_MAX, SIZE_MAX, TESTS, Test};
-use crate::model::{Port, PortRange, Secret};
+use crate::model::{Port, PortRange};
 use crate::tunnel::caller::ApiUrl;
 use crate::words::cli::CliWords;
 use crate::words::tunnel::TunnelWords;
@@ -138,11 +138,6 @@ pub(super) fn lifetime(text: &str) -> Read<Duration> {
         Some(seconds) if (1..=LIFETIME_MAX).contains(&seconds) => Ok(Duration::from_secs(seconds)),
         _ => refuse(CliWords::WantsLifetime),
     }
-}
-
-/// Takes a text that is never shown again.
-pub(super) fn secret(text: &str) -> Read<Secret> {
-    Ok(Secret::new(text))
 }
 
 /// Reads the number of a process.

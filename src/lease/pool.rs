@@ -469,7 +469,9 @@ impl Pool {
         if let Backing::Shared(shared) = &self.0.backing {
             let now = self.now();
             let mut leases = self.chosen_shared(shared, which, &now)?;
-            leases.iter_mut().for_each(|lease| lease.ttl_ms = ttl.map_or(lease.ttl_ms, milliseconds));
+            for lease in &mut leases {
+                lease.ttl_ms = ttl.map_or(lease.ttl_ms, milliseconds);
+            }
             return shared.renew(&leases, &now);
         }
         self.change_chosen(which, |table, now| {

@@ -73,7 +73,7 @@ pub(super) enum Which<'a> {
 #[derive(Debug)]
 pub(super) enum Shared {
     #[cfg(feature = "postgres")]
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
     Etcd(Box<Etcd>),
 }
 
@@ -97,7 +97,9 @@ impl Shared {
         }
         match url.expose().trim().split_once("://") {
             #[cfg(feature = "postgres")]
-            Some(("postgres" | "postgresql", _)) => Postgres::open(url, group, patience).map(Self::Postgres),
+            Some(("postgres" | "postgresql", _)) => {
+                Postgres::open(url, group, patience).map(Box::new).map(Self::Postgres)
+            }
             Some(("etcd" | "etcds", _)) => Etcd::open(url, group, patience).map(Box::new).map(Self::Etcd),
             _ => Err(Error::new(ErrorKind::Usage, LeaseWords::StoreUrlWrong)),
         }
@@ -182,7 +184,7 @@ impl Record {
 /// Makes the leases of ports that are to be taken.
 fn fresh(wanted: &Wanted<'_>, ports: &[Port], now: &Now) -> Vec<Granted> {
     let lease = |port: &Port| Granted {
-        id: format!("{:08x}", rand::random::<u32>()),
+        id: format!("{:016x}", rand::random::<u64>()),
         wan: Some(wanted.wan),
         port: *port,
         holder: wanted.holder.clone(),

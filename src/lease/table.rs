@@ -68,8 +68,7 @@ impl Holder {
     pub fn life(&self, here: &Standpoint, look: impl FnOnce(u32) -> ProcessSight) -> Life {
         let same_names = self.standpoint.namespace == here.namespace;
         // Of several machines only those of the same boot are this one: names and ids of machines are copied with them.
-        let is_elsewhere = self.standpoint.boot_id.is_none() || self.standpoint.boot_id != here.boot_id;
-        if self.standpoint.host.is_some() && is_elsewhere {
+        if !self.standpoint.is_seen_from(here) {
             return Life::Unsure;
         }
         match (&self.standpoint.boot_id, &here.boot_id) {
@@ -89,7 +88,7 @@ impl Holder {
 /// One port, leased.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
-    /// Names the lease: eight hexadecimal digits, never given twice at a time.
+    /// Names the lease: eight hexadecimal digits, sixteen in a shared store, never given twice at a time.
     pub id: String,
     /// The WAN; `None` for every address of this host.
     pub wan: Option<u32>,

@@ -153,7 +153,12 @@ impl Etcd {
         if !have("etcd", Command::new("etcd").arg("--version").output().is_ok()) {
             return None;
         }
-        let mut etcd = Self { child: None, folder: tempfile::tempdir().expect("a folder"), port: fresh_port(), peers: fresh_port() };
+        let mut etcd = Self {
+            child: None,
+            folder: tempfile::tempdir().expect("a folder"),
+            port: fresh_port(),
+            peers: fresh_port(),
+        };
         etcd.run();
         Some(etcd)
     }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser as _;
 use clap::{Args, Subcommand};
 
 use crate::cli::values;
@@ -49,7 +50,7 @@ pub struct PoolArgs {
     #[arg(long)]
     pub state: Option<PathBuf>,
     /// The URL of a store that several machines share, in place of the file.
-    #[arg(long, value_parser = values::secret, conflicts_with = "state")]
+    #[arg(long, value_parser = clap::builder::StringValueParser::new().map(Secret::new), conflicts_with = "state")]
     pub store: Option<Secret>,
     /// The file that holds this URL.
     #[arg(long, conflicts_with_all = ["state", "store"])]

@@ -18,15 +18,18 @@ use super::{Record, Wanted, Which, fresh, runtime, unusable};
 use crate::error::Result;
 use crate::lease::table::{Granted, Now, best_block};
 use crate::model::{Port, Secret};
-use gateway::{Fault, Gateway, Outcome, Place, encoded, number, text};
+use gateway::{Fault, Gateway, Outcome, Place, at, encoded, keys, number, text};
 
 mod gateway;
 
 /// How many ports are laid out in one transaction: with its mark below the 128 operations that etcd allows by default.
 const PART: u16 = 100;
 
-/// How many ports are taken or given back in one transaction, which has three operations and comparisons for each.
-const PIECE: usize = 40;
+/// The most operations, and the most comparisons, that etcd allows in a transaction by default.
+const OPERATIONS: usize = 128;
+
+/// How many ports are given back in one transaction, which has three operations for each.
+const PIECE: usize = OPERATIONS / 3;
 
 /// How many ports are read of those that rest, beyond those that are wanted, before all of them are.
 const AHEAD: usize = 64;
@@ -86,7 +89,7 @@ impl Etcd {
     }
 
     /// Does `work`, once more where a connection that was made before is lost; never longer than the patience.
-    fn run<T>(&self, work: impl AsyncFn(&mut Gateway) -> Outcome<T>) -> Result<T> {
+    fn run<T>(&self, work: &impl AsyncFn(&mut Gateway) -> Outcome<T>) -> Result<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { runtime, gateway, .. } = &mut *state;
         let trying = async {
@@ -134,7 +137,7 @@ impl Etcd {
     }
 
     pub(super) fn take(&self, wanted: &Wanted<'_>, now: &Now) -> Result<Option<Vec<Granted>>> {
-        self.run(async |gateway| {
+        self.run(&async |gateway| {
             self.lay_out(gateway, wanted).await?;
             for excluded in wanted.excluded() {
                 if let Some(leases) = self.take_some(gateway, wanted, &excluded, now).await? {
@@ -164,7 +167,8 @@ impl Etcd {
             let ports: Vec<Port> = chosen.iter().map(|(port, _)| *port).collect();
             let leases = fresh(wanted, &ports, now);
             let mut taken = 0;
-            for (piece, chosen) in leases.chunks(PIECE).zip(chosen.chunks(PIECE)) {
+            let piece = (OPERATIONS / (3 + wanted.shared_with.len())).max(1);
+            for (piece, chosen) in leases.chunks(piece).zip(chosen.chunks(piece)) {
                 if !self.take_piece(gateway, wanted, piece, chosen, (lease, leases.len())).await? {
                     break;
                 }
@@ -195,14 +199,12 @@ impl Etcd {
         let enough = wanted.count + window;
         for limit in [enough + AHEAD, 0] {
             let limit = if wanted.contiguous { 0 } else { limit };
-            let mut asked = below(&prefix);
-            asked["limit"] = json!(limit);
-            asked["keys_only"] = json!(true);
+            let asked = below(&prefix, &[("limit", json!(limit)), ("keys_only", json!(true))]);
             let answer = gateway.ask("kv/range", &asked).await?;
-            let keys = answer["kvs"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let keys = keys(&answer);
             let fits = |port: &Port| wanted.range.contains(*port) && !excluded.contains(port);
             let found = keys.iter().filter_map(|kv| {
-                let key = text(&kv["key"])?;
+                let key = text(at(kv, "/key"))?;
                 let port = key.rsplit('/').next().and_then(|port| Port::new(port.parse().ok()?)).filter(fits)?;
                 Some((port, key))
             });
@@ -240,52 +242,53 @@ impl Etcd {
             compare.extend([is_absent(&key), is_absent(&held), is_there(rest)]);
             success.extend([delete(rest), put(&key, &value, lease), put(&held, &value, 0)]);
         }
-        // WANs that share an address here are few; more comparisons than etcd allows would be an error of its own.
         let others = wanted.shared_with.iter().flat_map(|wan| chosen.iter().map(|(port, _)| (*wan, *port)));
         let others: Vec<Value> = others.map(|(wan, port)| is_absent(&self.key("lease", wan, port))).collect();
         compare.extend(others);
-        is_done(&gateway.ask("kv/txn", &json!({ "compare": compare, "success": success })).await?)
+        Ok(is_done(&gateway.ask("kv/txn", &json!({ "compare": compare, "success": success })).await?))
     }
 
     /// Reads the keys of leases and of what stays of them; the last value is the store's revision.
     async fn read(&self, gateway: &mut Gateway, leases: &[Granted]) -> Outcome<(Vec<Seen>, Vec<Seen>, i64)> {
-        let keys = |kind: &str| {
+        let gets = |kind: &str| {
             let of = |lease: &Granted| range(&self.key(kind, lease.wan.unwrap_or_default(), lease.port));
             leases.iter().map(of).collect::<Vec<_>>()
         };
-        let asked = [keys("lease"), keys("held")].concat();
+        let asked = [gets("lease"), gets("held")].concat();
         let answer = gateway.ask("kv/txn", &json!({ "success": asked })).await?;
-        let responses = answer["responses"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let kvs = responses.iter().filter_map(|response| response["response_range"]["kvs"].as_array()).flatten();
+        let responses = at(&answer, "/responses").as_array().map(Vec::as_slice).unwrap_or_default();
+        let kvs = responses.iter().flat_map(|response| keys(at(response, "/response_range")));
         let (mut there, mut held) = (Vec::new(), Vec::new());
         for kv in kvs {
             let Some((kind, seen)) = self.seen(kv) else { continue };
             if kind == "lease" { there.push(seen) } else { held.push(seen) }
         }
-        Ok((there, held, number(&answer["header"]["revision"])))
+        Ok((there, held, number(at(&answer, "/header/revision"))))
     }
 
     /// Reads `KIND/PORT/WAN` and its value.
     fn seen(&self, kv: &Value) -> Option<(String, Seen)> {
-        let key = text(&kv["key"])?;
+        let key = text(at(kv, "/key"))?;
         let mut parts = key.strip_prefix(&self.prefix)?.split('/');
         let kind = parts.next()?.to_owned();
         let port = Port::new(parts.next()?.parse().ok()?)?;
         let wan = parts.next()?.parse().ok()?;
-        let kept = serde_json::from_str(&text(&kv["value"])?).ok()?;
-        Some((kind, Seen { wan, port, kept, changed: number(&kv["mod_revision"]), lease: number(&kv["lease"]) }))
+        let kept = serde_json::from_str(&text(at(kv, "/value"))?).ok()?;
+        Some((
+            kind,
+            Seen { wan, port, kept, changed: number(at(kv, "/mod_revision")), lease: number(at(kv, "/lease")) },
+        ))
     }
 
     /// Returns what lies below `KIND/`, or below `KIND/PORT/`.
     async fn all(&self, gateway: &mut Gateway, kind: &str, port: Option<Port>) -> Outcome<Vec<Seen>> {
         let port = port.map_or_else(String::new, |port| format!("{:05}/", port.get()));
-        let answer = gateway.ask("kv/range", &below(&format!("{}{kind}/{port}", self.prefix))).await?;
-        let kvs = answer["kvs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(kvs.iter().filter_map(|kv| self.seen(kv)).map(|(_, seen)| seen).collect())
+        let answer = gateway.ask("kv/range", &below(&format!("{}{kind}/{port}", self.prefix), &[])).await?;
+        Ok(keys(&answer).iter().filter_map(|kv| self.seen(kv)).map(|(_, seen)| seen).collect())
     }
 
     pub(super) fn leases(&self, which: Which<'_>, now: &Now) -> Result<Vec<Granted>> {
-        self.run(async |gateway| {
+        self.run(&async |gateway| {
             let mut found = Vec::new();
             match which {
                 Which::Ports(ports) => {
@@ -301,14 +304,13 @@ impl Etcd {
             let mut left: BTreeMap<i64, u64> = BTreeMap::new();
             let mut leases = Vec::new();
             for seen in found {
-                let seconds = match left.get(&seen.lease) {
-                    Some(seconds) => *seconds,
-                    None => {
-                        let asked = json!({ "ID": seen.lease.to_string() });
-                        let answer = gateway.ask("lease/timetolive", &asked).await?;
-                        let seconds = u64::try_from(number(&answer["TTL"])).unwrap_or(0);
-                        *left.entry(seen.lease).or_insert(seconds)
-                    }
+                let seconds = if let Some(seconds) = left.get(&seen.lease) {
+                    *seconds
+                } else {
+                    let asked = json!({ "ID": seen.lease.to_string() });
+                    let answer = gateway.ask("lease/timetolive", &asked).await?;
+                    let seconds = u64::try_from(number(at(&answer, "/TTL"))).unwrap_or(0);
+                    *left.entry(seen.lease).or_insert(seconds)
                 };
                 let left_ms = seconds.saturating_mul(1_000).min(seen.kept.record.ttl_ms);
                 leases.push(seen.kept.record.lease(seen.wan, seen.port, left_ms, now));
@@ -319,15 +321,14 @@ impl Etcd {
     }
 
     pub(super) fn expire(&self, now: &Now) -> Result<Vec<Granted>> {
-        self.run(async |gateway| {
+        self.run(&async |gateway| {
             let count = |kind: &str| {
-                let mut asked = below(&format!("{}{kind}/", self.prefix));
-                asked["count_only"] = json!(true);
+                let asked = below(&format!("{}{kind}/", self.prefix), &[("count_only", json!(true))]);
                 json!({ "request_range": asked })
             };
             let asked = json!({ "success": [count("lease"), count("held")] });
             let answer = gateway.ask("kv/txn", &asked).await?;
-            let count = |at: usize| number(&answer["responses"][at]["response_range"]["count"]);
+            let count = |place: usize| number(at(&answer, &format!("/responses/{place}/response_range/count")));
             if count(0) == count(1) {
                 return Ok(Vec::new());
             }
@@ -335,14 +336,14 @@ impl Etcd {
             let there = self.all(gateway, "lease", None).await?;
             let there: BTreeSet<(u32, Port)> = there.iter().map(|seen| (seen.wan, seen.port)).collect();
             let over: Vec<Seen> = held.into_iter().filter(|seen| !there.contains(&(seen.wan, seen.port))).collect();
-            let since = number(&answer["header"]["revision"]);
+            let since = number(at(&answer, "/header/revision"));
             let mut expired = Vec::new();
             for seen in over {
                 let (key, held) = (self.key("lease", seen.wan, seen.port), self.key("held", seen.wan, seen.port));
                 let compare = [is_absent(&key), is_unchanged(&held, seen.changed)];
                 let success = [delete(&held), put(&self.rest_key(seen.wan, since, seen.port), "", 0)];
                 let asked = json!({ "compare": compare, "success": success });
-                if is_done(&gateway.ask("kv/txn", &asked).await?)? {
+                if is_done(&gateway.ask("kv/txn", &asked).await?) {
                     expired.push(seen.kept.record.lease(seen.wan, seen.port, 0, now));
                 }
             }
@@ -351,7 +352,7 @@ impl Etcd {
     }
 
     pub(super) fn give_back(&self, leases: &[Granted], _: &Now) -> Result<Vec<Granted>> {
-        self.run(async |gateway| {
+        self.run(&async |gateway| {
             let mut released = Vec::new();
             for piece in leases.chunks(PIECE) {
                 released.extend(self.return_keys(gateway, piece, true).await?);
@@ -385,7 +386,7 @@ impl Etcd {
             if ours.is_empty() {
                 return Ok(ours);
             }
-            if is_done(&gateway.ask("kv/txn", &json!({ "compare": compare, "success": success })).await?)? {
+            if is_done(&gateway.ask("kv/txn", &json!({ "compare": compare, "success": success })).await?) {
                 for (lease, (given, ports)) in owned.into_iter().filter(|_| revokes) {
                     if given == ports {
                         revoke(gateway, lease).await?;
@@ -398,41 +399,38 @@ impl Etcd {
     }
 
     pub(super) fn renew(&self, leases: &[Granted], now: &Now) -> Result<Vec<Granted>> {
-        self.run(async |gateway| {
-            let mut renewed = Vec::new();
+        self.run(&async |gateway| {
+            let (mut there, mut held) = (Vec::new(), Vec::new());
             for piece in leases.chunks(PIECE) {
-                renewed.extend(self.renew_piece(gateway, piece, now).await?);
+                let (some, others, _) = self.read(gateway, piece).await?;
+                there.extend(some);
+                held.extend(others);
             }
-            Ok(renewed)
+            if !is_kept_alive(gateway, leases, &there).await? {
+                return self.enter(gateway, leases, (&there, &held), now).await;
+            }
+            Ok(leases.iter().map(|lease| anew(lease, now)).collect())
         })
     }
 
-    async fn renew_piece(&self, gateway: &mut Gateway, leases: &[Granted], now: &Now) -> Outcome<Vec<Granted>> {
-        let (there, held, _) = self.read(gateway, leases).await?;
-        let find = |seen: &[Seen], lease: &Granted| {
-            seen.iter().find(|seen| Some(seen.wan) == lease.wan && seen.port == lease.port).cloned()
-        };
-        let is_same = |seen: &Seen, lease: &Granted| {
-            json!(seen.kept.record) == json!(Record::of(lease)) && seen.kept.ports == leases.len()
-        };
-        let first = there.first().map_or(0, |seen| seen.lease);
-        let is_whole = leases
-            .iter()
-            .all(|lease| find(&there, lease).is_some_and(|seen| seen.lease == first && is_same(&seen, lease)));
-        if is_whole {
-            let answer = gateway.ask("lease/keepalive", &json!({ "ID": first.to_string() })).await?;
-            if number(&answer["result"]["TTL"]) > 0 {
-                return Ok(leases.iter().map(|lease| anew(lease, now)).collect());
-            }
-        }
+    /// Gives leases a new one of etcd's, also those that ended meanwhile and whose ports nobody has.
+    async fn enter(
+        &self,
+        gateway: &mut Gateway,
+        leases: &[Granted],
+        (there, held): (&[Seen], &[Seen]),
+        now: &Now,
+    ) -> Outcome<Vec<Granted>> {
+        // etcd's, by how long they last, and how many ports of ours each has.
+        let mut fresh: BTreeMap<u64, (i64, usize)> = BTreeMap::new();
         let mut renewed = Vec::new();
         for lease in leases {
             let wan = lease.wan.unwrap_or_default();
             let (key, stays) = (self.key("lease", wan, lease.port), self.key("held", wan, lease.port));
             let id = |seen: &Seen| seen.kept.record.id == lease.id;
-            let (compare, mut success) = match (find(&there, lease), find(&held, lease)) {
-                (Some(seen), _) if id(&seen) => (vec![is_unchanged(&key, seen.changed)], Vec::new()),
-                (None, Some(seen)) if id(&seen) => {
+            let (compare, mut success) = match (find(there, lease), find(held, lease)) {
+                (Some(seen), _) if id(seen) => (vec![is_unchanged(&key, seen.changed)], Vec::new()),
+                (None, Some(seen)) if id(seen) => {
                     (vec![is_absent(&key), is_unchanged(&stays, seen.changed)], Vec::new())
                 }
                 (None, None) => {
@@ -441,27 +439,54 @@ impl Etcd {
                 }
                 _ => continue,
             };
-            let granted = grant(gateway, Duration::from_millis(lease.ttl_ms)).await?;
-            let value = json!(Kept { record: Record::of(lease), ports: 1 }).to_string();
+            let granted = match fresh.get(&lease.ttl_ms) {
+                Some((granted, _)) => *granted,
+                None => grant(gateway, Duration::from_millis(lease.ttl_ms)).await?,
+            };
+            let ports = leases.iter().filter(|other| other.ttl_ms == lease.ttl_ms).count();
+            let entry = fresh.entry(lease.ttl_ms).or_insert((granted, 0));
+            let value = json!(Kept { record: Record::of(lease), ports }).to_string();
             success.extend([put(&key, &value, granted), put(&stays, &value, 0)]);
-            if is_done(&gateway.ask("kv/txn", &json!({ "compare": compare, "success": success })).await?)? {
+            if is_done(&gateway.ask("kv/txn", &json!({ "compare": compare, "success": success })).await?) {
                 renewed.push(anew(lease, now));
-            } else {
-                revoke(gateway, granted).await?;
+                entry.1 += 1;
             }
+        }
+        for (granted, _) in fresh.into_values().filter(|(_, ports)| *ports == 0) {
+            revoke(gateway, granted).await?;
         }
         Ok(renewed)
     }
 
     /// Finds the key of a port among those that rest.
     async fn rest_of(&self, gateway: &mut Gateway, wan: u32, port: Port) -> Outcome<Option<String>> {
-        let mut asked = below(&format!("{}rest/{wan:010}/", self.prefix));
-        asked["keys_only"] = json!(true);
+        let asked = below(&format!("{}rest/{wan:010}/", self.prefix), &[("keys_only", json!(true))]);
         let answer = gateway.ask("kv/range", &asked).await?;
         let end = format!("/{:05}", port.get());
-        let kvs = answer["kvs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(kvs.iter().filter_map(|kv| text(&kv["key"])).find(|key| key.ends_with(&end)))
+        Ok(keys(&answer).iter().filter_map(|kv| text(at(kv, "/key"))).find(|key| key.ends_with(&end)))
     }
+}
+
+/// Finds the key of a lease's port.
+fn find<'a>(seen: &'a [Seen], lease: &Granted) -> Option<&'a Seen> {
+    seen.iter().find(|seen| Some(seen.wan) == lease.wan && seen.port == lease.port)
+}
+
+/// Keeps etcd's lease alive where that is all there is to do: it has these very leases and no others, as they are.
+async fn is_kept_alive(gateway: &mut Gateway, leases: &[Granted], there: &[Seen]) -> Outcome<bool> {
+    let Some(first) = there.first().map(|seen| seen.lease) else { return Ok(false) };
+    let is_same = |lease: &Granted| {
+        find(there, lease).is_some_and(|seen| {
+            seen.lease == first
+                && seen.kept.ports == leases.len()
+                && json!(seen.kept.record) == json!(Record::of(lease))
+        })
+    };
+    if !leases.iter().all(is_same) {
+        return Ok(false);
+    }
+    let answer = gateway.ask("lease/keepalive", &json!({ "ID": first.to_string() })).await?;
+    Ok(number(at(&answer, "/result/TTL")) > 0)
 }
 
 /// The lease as it stands after a renewal.
@@ -488,8 +513,8 @@ fn row(found: Vec<(Port, String)>, count: usize) -> Option<Vec<(Port, String)>> 
 async fn grant(gateway: &mut Gateway, ttl: Duration) -> Outcome<i64> {
     let seconds = ttl.as_millis().div_ceil(1_000);
     let answer = gateway.ask("lease/grant", &json!({ "TTL": seconds.to_string() })).await?;
-    match number(&answer["ID"]) {
-        0 => Err(Fault::Refused(answer["error"].as_str().unwrap_or("no lease").to_owned())),
+    match number(at(&answer, "/ID")) {
+        0 => Err(Fault::Refused(at(&answer, "/error").as_str().unwrap_or("no lease").to_owned())),
         lease => Ok(lease),
     }
 }
@@ -502,8 +527,8 @@ async fn revoke(gateway: &mut Gateway, lease: i64) -> Outcome<()> {
     }
 }
 
-fn is_done(answer: &Value) -> Outcome<bool> {
-    Ok(answer["succeeded"].as_bool().unwrap_or(false))
+fn is_done(answer: &Value) -> bool {
+    at(answer, "/succeeded").as_bool().unwrap_or(false)
 }
 
 fn range(key: &str) -> Value {
@@ -511,9 +536,10 @@ fn range(key: &str) -> Value {
 }
 
 /// Everything whose key begins so; every prefix of ours ends with `/`, behind which `0` comes.
-fn below(prefix: &str) -> Value {
+fn below(prefix: &str, how: &[(&str, Value)]) -> Value {
     let end = format!("{}0", prefix.trim_end_matches('/'));
-    json!({ "key": encoded(prefix), "range_end": encoded(&end) })
+    let asked = [("key", json!(encoded(prefix))), ("range_end", json!(encoded(&end)))];
+    asked.iter().chain(how).map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 fn put(key: &str, value: &str, lease: i64) -> Value {

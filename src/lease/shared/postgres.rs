@@ -56,13 +56,12 @@ type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Session {
     async fn query(&mut self, sql: &'static str, values: Values<'_>) -> std::result::Result<Vec<Row>, Trouble> {
-        let statement = match self.statements.get(sql) {
-            Some(statement) => statement.clone(),
-            None => {
-                let statement = self.client.prepare(sql).await?;
-                self.statements.insert(sql, statement.clone());
-                statement
-            }
+        let statement = if let Some(statement) = self.statements.get(sql) {
+            statement.clone()
+        } else {
+            let statement = self.client.prepare(sql).await?;
+            self.statements.insert(sql, statement.clone());
+            statement
         };
         Ok(self.client.query(&statement, values).await?)
     }
@@ -100,7 +99,7 @@ impl Postgres {
     }
 
     /// Does `work`, once more where a connection that was made before is lost; never longer than the patience.
-    fn run<T>(&self, work: impl AsyncFn(&mut Session) -> Outcome<T>) -> Result<T> {
+    fn run<T>(&self, work: &impl AsyncFn(&mut Session) -> Outcome<T>) -> Result<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { runtime, session, .. } = &mut *state;
         let trying = async {
@@ -130,11 +129,11 @@ impl Postgres {
     /// Connects, and makes the tables where there are none.
     async fn connect(&self) -> Outcome<Session> {
         let mut client = connect(&self.place, None).await?;
-        let there = client.query_one("SELECT to_regclass('portwright_pool.version') IS NOT NULL", &[]).await?;
+        let there = client.query_one(sql::IS_THERE, &[]).await?;
         if !there.try_get::<_, bool>(0)? {
             let transaction = client.transaction().await?;
             transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
-            let found = transaction.query_one("SELECT to_regclass('portwright_pool.version') IS NOT NULL", &[]).await?;
+            let found = transaction.query_one(sql::IS_THERE, &[]).await?;
             if !found.try_get::<_, bool>(0)? {
                 transaction.batch_execute(sql::CREATE).await?;
             }
@@ -154,7 +153,7 @@ impl Postgres {
             return Ok(());
         }
         let (number, first, last) = (i64::from(wan), whole(range.first()), whole(range.last()));
-        self.run(async |session| {
+        self.run(&async |session| {
             let rows = session.query(sql::COUNT, &[&self.group, &number, &first, &last]).await?;
             let there: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
             if there < i64::from(range.count()) {
@@ -197,7 +196,7 @@ impl Postgres {
                 .collect()
         };
         let range = if wanted.contiguous {
-            let free = self.run(free)?;
+            let free = self.run(&free)?;
             let Some(block) = best_block(&free, wanted.count) else { return Ok((None, false)) };
             block.first().copied().zip(block.last().copied()).and_then(|(first, last)| PortRange::new(first, last))
         } else {
@@ -209,7 +208,7 @@ impl Postgres {
         let made = fresh(wanted, &vec![range.first(); wanted.count], now);
         let ids: Vec<&str> = made.iter().map(|lease| lease.id.as_str()).collect();
         let Some(record) = made.first().map(Record::of) else { return Ok((Some(Vec::new()), true)) };
-        let rows = self.run(async |session| {
+        let rows = self.run(&async |session| {
             let (count, start) = (i64::try_from(wanted.count).unwrap_or(i64::MAX), record.start.map(whole_64));
             let (pid, ttl_ms) = (i64::from(record.pid), whole_64(record.ttl_ms));
             let values: Values<'_> = &[
@@ -233,7 +232,7 @@ impl Postgres {
             rows.iter().map(|row| Ok((port(row, 0)?, row.try_get(1)?))).collect::<Outcome<Vec<(Port, String)>>>()
         })?;
         if rows.is_empty() {
-            return Ok((None, self.run(free)?.len() >= wanted.count));
+            return Ok((None, self.run(&free)?.len() >= wanted.count));
         }
         let lease = |(port, id)| Record { id, ..record.clone() }.lease(wanted.wan, port, record.ttl_ms, now);
         let mut leases: Vec<Granted> = rows.into_iter().map(lease).collect();
@@ -247,16 +246,16 @@ impl Postgres {
             Which::Ports(ports) => (Some(ports.iter().copied().map(whole).collect::<Vec<i32>>()), None),
             Which::Id(id) => (None, Some(id)),
         };
-        self.run(async |session| granted(&session.query(sql::LEASES, &[&self.group, &ports, &id]).await?, now))
+        self.run(&async |session| granted(&session.query(sql::LEASES, &[&self.group, &ports, &id]).await?, now))
     }
 
     pub(super) fn expire(&self, now: &Now) -> Result<Vec<Granted>> {
-        self.run(async |session| granted(&session.query(sql::EXPIRE, &[&self.group]).await?, now))
+        self.run(&async |session| granted(&session.query(sql::EXPIRE, &[&self.group]).await?, now))
     }
 
     pub(super) fn give_back(&self, leases: &[Granted], now: &Now) -> Result<Vec<Granted>> {
         let (wans, ports, ids) = named(leases);
-        self.run(async |session| {
+        self.run(&async |session| {
             granted(&session.query(sql::GIVE_BACK, &[&self.group, &wans, &ports, &ids]).await?, now)
         })
     }
@@ -271,7 +270,7 @@ impl Postgres {
         let hosts: Vec<_> = records.iter().map(|record| record.host.as_deref()).collect();
         let purposes: Vec<&str> = records.iter().map(|record| record.purpose.as_str()).collect();
         let ttls: Vec<i64> = records.iter().map(|record| whole_64(record.ttl_ms)).collect();
-        self.run(async |session| {
+        self.run(&async |session| {
             let values: Values<'_> =
                 &[&self.group, &wans, &ports, &ids, &pids, &starts, &boots, &namespaces, &hosts, &purposes, &ttls];
             granted(&session.query(sql::RENEW, values).await?, now)

@@ -73,12 +73,17 @@ fn two_hosts_never_have_the_same_port_and_get_all_or_none() {
         let ports = range(30);
         let hosts = [store.host(&ports), store.host(&ports)];
         let taken: Vec<u16> = std::thread::scope(|scope| {
-            let jobs: Vec<_> = (0..8).map(|job| &hosts[job % 2]).map(|host| scope.spawn(|| host.alloc(&["-n", "3"]))).collect();
+            let jobs: Vec<_> =
+                (0..8).map(|job| &hosts[job % 2]).map(|host| scope.spawn(|| host.alloc(&["-n", "3"]))).collect();
             jobs.into_iter().flat_map(|job| job.join().expect("ports")).collect()
         });
         assert_eq!((taken.len(), taken.iter().collect::<BTreeSet<_>>().len()), (24, 24), "{taken:?}");
         let answer = hosts[0].run(&["alloc", "--range", &ports, "-n", "7"]).expect_code(3);
-        assert!(answer.stderr.contains("24 are leased") && answer.stderr.contains("none was taken"), "{}", answer.stderr);
+        assert!(
+            answer.stderr.contains("24 are leased") && answer.stderr.contains("none was taken"),
+            "{}",
+            answer.stderr
+        );
         assert_eq!(hosts[1].alloc(&["-n", "6"]).len(), 6);
         assert_eq!(hosts[0].leased().len(), 30);
         hosts[0].run(&["alloc", "--range", &ports]).expect_code(3);
@@ -207,7 +212,11 @@ fn a_store_that_cannot_be_used_is_said_with_a_way_out_and_without_its_password()
         answer.stderr
     };
     for scheme in ["etcd", "postgres"] {
-        let said = refuse(&format!("{scheme}://u:canary@127.0.0.1:{}/x", fresh_port()).replace(if scheme == "etcd" { "/x" } else { "" }, ""), 5);
+        let said = refuse(
+            &format!("{scheme}://u:canary@127.0.0.1:{}/x", fresh_port())
+                .replace(if scheme == "etcd" { "/x" } else { "" }, ""),
+            5,
+        );
         assert!(said.contains("refused") && said.contains("--store"), "{said}");
     }
     refuse("redis://u:canary@127.0.0.1/x", 2);
@@ -261,7 +270,10 @@ fn releases_are_idempotent_and_documents_have_the_fields_of_the_file() {
         let usage = |pool: &Pool| pool.run(&["usage", "--json"]).expect_code(0).json()["wans"][0].clone();
         assert_eq!(names(&usage(&file)), names(&usage(&host)));
         let answer = host.run(&["release", &port, "--json"]).expect_code(0).json();
-        assert_eq!((answer["released"][0]["port"].to_string(), answer["not_leased"].to_string()), (port.clone(), "[]".into()));
+        assert_eq!(
+            (answer["released"][0]["port"].to_string(), answer["not_leased"].to_string()),
+            (port.clone(), "[]".into())
+        );
         let answer = host.run(&["release", &port, "--json"]).expect_code(0).json();
         assert_eq!(answer["not_leased"][0].to_string(), port);
         host.run(&["release", "--id", "00000000"]).expect_code(0);

@@ -45,7 +45,8 @@ fn mapping(server: &Server, port: u16) -> Option<Value> {
 #[test]
 fn what_one_server_changes_the_other_serves_within_a_second() {
     let Some(postgres) = Postgres::start() else { return };
-    let (here, other) = (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
+    let (here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let echo = Target::echo();
     for _ in 0..5 {
         let public = here.map_with(echo.address, &direct());
@@ -80,7 +81,8 @@ fn expect_silence(servers: &[&Server]) {
 #[test]
 fn a_port_that_is_taken_at_one_server_fails_there_alone_and_until_it_is_free() {
     let Some(postgres) = Postgres::start() else { return };
-    let (here, other) = (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
+    let (here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let echo = Target::echo();
     let port = fresh_port();
     let holder = TcpListener::bind(there(loopback(port))).expect("the port is free");
@@ -102,7 +104,8 @@ fn a_port_that_is_taken_at_one_server_fails_there_alone_and_until_it_is_free() {
 #[test]
 fn a_token_made_at_one_server_is_good_at_the_other_until_it_is_revoked() {
     let Some(postgres) = Postgres::start() else { return };
-    let (here, other) = (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
+    let (here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let token = here.token("home", &[]);
     // The pin is that of the server that is dialled.
     let Token { pin, .. } = other.token("other", &[]);
@@ -125,7 +128,8 @@ fn a_token_made_at_one_server_is_good_at_the_other_until_it_is_revoked() {
 #[test]
 fn a_killed_server_is_missed_by_nobody_and_finds_everything_again() {
     let Some(postgres) = Postgres::start() else { return };
-    let (mut here, other) = (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
+    let (mut here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let echo = Target::echo();
     let public = here.map_with(echo.address, &direct());
     wait_until("the mapping on the other server", SOON, || is_served(there(public)));
@@ -143,7 +147,8 @@ fn a_killed_server_is_missed_by_nobody_and_finds_everything_again() {
 #[test]
 fn without_its_database_a_server_serves_on_and_refuses_changes_until_it_is_back() {
     let Some(mut postgres) = Postgres::start() else { return };
-    let (here, other) = (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
+    let (here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let echo = Target::echo();
     let public = here.map_with(echo.address, &direct());
     wait_until("the mapping on the other server", SOON, || is_served(there(public)));

@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use tempfile::TempDir;
 
 use super::toxic::Proxy;
 pub(super) use crate::support::fresh_port;
-use crate::support::{Answer, PORTWRIGHT, free_block};
+use crate::support::{Answer, PORTWRIGHT};
 
 pub(super) const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
 

@@ -156,7 +156,7 @@ impl Gateway {
         if let Some((name, password)) = &place.user {
             let asked = json!({ "name": name, "password": password.expose() });
             let answer = gateway.ask("auth/authenticate", &asked).await?;
-            gateway.token = answer["token"].as_str().map(Secret::new);
+            gateway.token = at(&answer, "/token").as_str().map(Secret::new);
         }
         Ok(gateway)
     }
@@ -182,10 +182,20 @@ impl Gateway {
         if status == StatusCode::OK {
             return Ok(answer);
         }
-        let said = ["message", "error"].iter().find_map(|name| answer[*name].as_str()).unwrap_or("?").to_owned();
+        let said = ["/message", "/error"].iter().find_map(|name| at(&answer, name).as_str()).unwrap_or("?").to_owned();
         let is_for_now = said.contains(TOKEN_ENDED) || status == StatusCode::SERVICE_UNAVAILABLE;
         Err(if is_for_now { Fault::Lost(said) } else { Fault::Refused(said) })
     }
+}
+
+/// Returns what is at `path` (RFC 6901) of an answer; the gateway leaves out what is empty or 0.
+pub(super) fn at<'a>(answer: &'a Value, path: &str) -> &'a Value {
+    answer.pointer(path).unwrap_or(&Value::Null)
+}
+
+/// Returns the keys of an answer.
+pub(super) fn keys(answer: &Value) -> &[Value] {
+    at(answer, "/kvs").as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Writes bytes as the gateway has them.

@@ -29,6 +29,11 @@ CREATE INDEX ports_due ON portwright_pool.ports (host_group, expires) WHERE id I
 CREATE INDEX ports_id ON portwright_pool.ports (host_group, id) WHERE id IS NOT NULL;
 INSERT INTO portwright_pool.version VALUES (1)";
 
+/// Whether the tables are there: asked of the catalogue's own table, because `to_regclass` may answer from a cache that
+/// is older than the lock under which it is asked.
+pub(super) const IS_THERE: &str =
+    "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'portwright_pool' AND tablename = 'version')";
+
 /// How many ports of a range have a row.
 pub(super) const COUNT: &str = "SELECT count(*) FROM portwright_pool.ports
 WHERE host_group = $1 AND wan = $2 AND port BETWEEN $3 AND $4";
