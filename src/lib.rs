@@ -12,6 +12,7 @@ pub mod host;
 pub mod lease;
 pub mod model;
 pub mod plan;
+mod remote;
 pub mod text;
 pub mod tunnel;
 pub mod words;

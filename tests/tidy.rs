@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may import; `error` is the kind-and-message type, `words` the catalogue.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("model", &["words"]),
     ("words", &["model"]),
     ("error", &["words"]),
@@ -15,9 +15,10 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("host", &["model", "words", "error"]),
     ("disk", &["model", "words", "error"]),
     ("docker", &["model", "text", "words", "error"]),
-    ("tunnel", &["model", "words", "error", "host", "disk"]),
+    ("remote", &["model", "words", "error", "host"]),
+    ("tunnel", &["model", "words", "error", "host", "disk", "remote"]),
     ("bench", &["model", "words", "error", "host"]),
-    ("lease", &["model", "words", "error", "host", "disk"]),
+    ("lease", &["model", "words", "error", "host", "disk", "remote"]),
     ("deploy", &["model", "text", "plan", "words", "error", "host", "disk", "docker", "lease", "tunnel"]),
     (
         "cli",

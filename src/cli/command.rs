@@ -332,6 +332,9 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
 fn pool_valued(path: &str, id: &str) -> Option<(H, H)> {
     Some(match (path, id) {
         (_, "state") => (H::PoolState, H::FileValue),
+        (_, "store") => (H::PoolStore, H::UrlValue),
+        (_, "store_file") => (H::PoolStoreFile, H::FileValue),
+        (_, "group") => (H::PoolGroup, H::NameValue),
         (_, "config") => (H::PoolConfig, H::FileValue),
         (_, "wait") => (H::PoolWait, H::SecondsValue),
         ("pool alloc" | "pool run", "wan") => (H::LeaseWan, H::IndexValue),

@@ -1,8 +1,9 @@
 //! `pool`: leases ports, gives them back, shows them, and runs programs with ports of their own.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::args::{Arguments, PoolAllocArgs, PoolArgs, PoolLeaseArgs, PoolRunArgs, PoolVerb, PoolWhichArgs};
 use super::pool_document::{LeasesDocument, ReleaseDocument, UsageDocument};
@@ -10,15 +11,23 @@ use super::table::{Cell, table};
 use super::{Ending, Environment, Talk, wishes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host;
-use crate::lease::{Granted, Lease, Life, Looked, Options, Pool, Release, Request, TTL, Wan};
-use crate::model::{Port, utc};
+use crate::lease::{
+    Granted, Lease, Life, Looked, Options, Pool, PoolToml, Release, Request, SHARED_RUN_TTL, SHARED_TTL, TTL, Wan,
+};
+use crate::model::{Port, Secret, utc};
 use crate::plan;
 use crate::words::lease::LeaseWords;
 use crate::words::verbs::VerbWords;
 use crate::words::{Message, Say};
 
-/// The file that names WANs.
+/// The file that names WANs, and a shared store.
 const CONFIG: &str = "pool.toml";
+/// What names a shared store, the file that holds its URL, and the group.
+const STORE_VARIABLE: &str = "PORTWRIGHT_POOL_STORE";
+const STORE_FILE_VARIABLE: &str = "PORTWRIGHT_POOL_STORE_FILE";
+const GROUP_VARIABLE: &str = "PORTWRIGHT_POOL_GROUP";
+/// The group of hosts that were put into none.
+const GROUP: &str = "default";
 /// Who holds a lease that was taken for nobody in this namespace: its first process, which lasts as long as it does.
 const FIRST_PROCESS: u32 = 1;
 
@@ -44,44 +53,85 @@ pub(super) fn run(arguments: &Arguments, verb: &PoolVerb, talk: &Talk, environme
 }
 
 fn open(arguments: &Arguments, typed: &PoolArgs, environment: &Environment) -> Result<Pool> {
+    let read = pool_toml(arguments, typed, environment)?;
+    let usual = Options::default();
+    let options = Options { patience: typed.wait.unwrap_or(usual.patience), on_weak_disk: typed.weak_disk, ..usual };
+    let store = match &typed.state {
+        Some(_) => None,
+        None => store(typed, &read, environment)?,
+    };
+    let options = Options { wans: read.wans, ..options };
+    if let Some(url) = store {
+        let given = environment.variable(GROUP_VARIABLE).map(str::to_owned);
+        let group = typed.group.clone().or(given).or(read.group).unwrap_or_else(|| GROUP.to_owned());
+        return Pool::open_shared(&url, &group, options);
+    }
     let state = match &typed.state {
         Some(path) => wishes::working_directory()?.join(path),
         None => wishes::dirs(environment)?.pool(),
     };
-    let usual = Options::default();
-    let options = Options {
-        wans: wans(arguments, typed, environment)?,
-        patience: typed.wait.unwrap_or(usual.patience),
-        on_weak_disk: typed.weak_disk,
-    };
     Pool::open_with(&state, options)
 }
 
-/// Reads the WANs from the file that was named, or from the first of those that may be there.
-fn wans(arguments: &Arguments, typed: &PoolArgs, environment: &Environment) -> Result<Vec<Wan>> {
+/// Finds the URL of a shared store: as it was typed, in the environment, in `pool.toml`.
+fn store(typed: &PoolArgs, read: &PoolToml, environment: &Environment) -> Result<Option<Secret>> {
+    let file = |path: &Path| {
+        let open = |path| LeaseWords::StoreFileOpen { path }.into();
+        let close = |path| LeaseWords::CloseStoreFile { path }.into();
+        let text = host::read_secret(path, LeaseWords::StoreFileUnreadable, open, close)?;
+        Ok(Some(Secret::new(text.trim())))
+    };
+    let variable = |name| environment.variable(name).map(str::to_owned);
+    match (&typed.store, &typed.store_file) {
+        (Some(url), _) => return Ok(Some(url.clone())),
+        (None, Some(path)) => return file(path),
+        (None, None) => {}
+    }
+    match (variable(STORE_VARIABLE), variable(STORE_FILE_VARIABLE)) {
+        (Some(url), _) => return Ok(Some(Secret::new(url))),
+        (None, Some(path)) => return file(Path::new(&path)),
+        (None, None) => {}
+    }
+    match &read.store_file {
+        Some(path) => file(path),
+        None => Ok(read.store.clone()),
+    }
+}
+
+/// Reads the file that names WANs and a store: the one that was named, or the first of those that may be there.
+fn pool_toml(arguments: &Arguments, typed: &PoolArgs, environment: &Environment) -> Result<PoolToml> {
     let project = arguments.global.directory.clone().unwrap_or_default();
     let usual = [Some(project.join(CONFIG)), wishes::dirs(environment).ok().map(|dirs| dirs.config.join(CONFIG))];
     let path = match &typed.config {
         Some(path) => path.clone(),
         None => match usual.into_iter().flatten().find(|path| path.is_file()) {
             Some(path) => path,
-            None => return Ok(Wan::defaults()),
+            None => return Ok(PoolToml { wans: Wan::defaults(), ..PoolToml::default() }),
         },
     };
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let words = LeaseWords::PoolTomlUnread { path: path.clone(), why: error.to_string() };
         Error::new(ErrorKind::Missing, words)
     })?;
-    Wan::read(&text).map_err(|error| error.context(LeaseWords::InFile { path }))
+    let mut read = PoolToml::read(&text).map_err(|error| error.context(LeaseWords::InFile { path: path.clone() }))?;
+    // A path in a file is meant from where the file is.
+    read.store_file = read.store_file.map(|file| path.parent().unwrap_or(Path::new("")).join(file));
+    Ok(read)
 }
 
-fn request(typed: &PoolLeaseArgs, holder: Option<u32>) -> Request {
+fn request(pool: &Pool, typed: &PoolLeaseArgs, holder: Option<u32>) -> Request {
+    let usual = match (pool.is_shared(), holder) {
+        (false, _) => TTL,
+        (true, Some(_)) => SHARED_TTL,
+        // Without a holder it is ours, and renewed.
+        (true, None) => SHARED_RUN_TTL,
+    };
     Request {
         wan: typed.wan,
         count: typed.count,
         contiguous: typed.contiguous,
         range: typed.range,
-        ttl: typed.ttl.unwrap_or(TTL),
+        ttl: typed.ttl.unwrap_or(usual),
         purpose: typed.purpose.clone().unwrap_or_default(),
         holder,
     }
@@ -89,7 +139,7 @@ fn request(typed: &PoolLeaseArgs, holder: Option<u32>) -> Request {
 
 fn alloc(pool: &Pool, typed: &PoolAllocArgs, talk: &Talk) -> Result<Ending> {
     let holder = typed.pid.unwrap_or_else(|| host::caller().unwrap_or(FIRST_PROCESS));
-    let leases = pool.grant(&request(&typed.lease, Some(holder)))?;
+    let leases = pool.grant(&request(pool, &typed.lease, Some(holder)))?;
     let result = if talk.json {
         talk.json(&LeasesDocument::new(&pool.looked_at(leases.clone())))
     } else {
@@ -172,7 +222,9 @@ fn show(leases: &[Looked], talk: &Talk) -> Result<Ending> {
     let row = |looked: &Looked| {
         let lease = &looked.lease;
         let program = host::process_of(lease.holder.pid).filter(|_| looked.life == Life::Alive);
-        let holder = program.map_or_else(String::new, |program| format!(" {}", program.name));
+        let host = lease.holder.standpoint.host.as_deref().filter(|_| looked.life == Life::Unsure);
+        let holder = program.map(|program| format!(" {}", program.name)).or(host.map(|host| format!("@{host}")));
+        let holder = holder.unwrap_or_default();
         vec![
             Cell::new(&lease.port.to_string()),
             Cell::new(&lease.wan.map(|wan| wan.to_string()).unwrap_or_default()),
@@ -226,7 +278,7 @@ fn run_program(pool: &Pool, typed: &PoolRunArgs, talk: &Talk) -> Result<Ending> 
         return Err(Error::new(ErrorKind::Usage, LeaseWords::RunJson));
     }
     let program = typed.command.first().cloned().unwrap_or_default();
-    let mut request = request(&typed.lease, None);
+    let mut request = request(pool, &typed.lease, None);
     if request.purpose.is_empty() {
         request.purpose = PathBuf::from(&program).file_name().unwrap_or(&program).to_string_lossy().into_owned();
     }
@@ -241,13 +293,21 @@ fn run_program(pool: &Pool, typed: &PoolRunArgs, talk: &Talk) -> Result<Ending> 
     // The lease lasts as long as the child, even when this process is killed: its port may still come into use.
     let lease = std::cell::RefCell::new(lease);
     let warn = |result: Result<()>| result.unwrap_or_else(|error| talk.warn(error.message().clone()));
-    let interval = lease.borrow().renewal();
+    let mut renewals = Renewals::new(lease.borrow().renewal());
+    let interval = if pool.is_shared() { renewals.every / TRIES_PER_RENEWAL } else { renewals.every };
     let started = |pid| match lease.borrow_mut().pass_to(pid) {
         // It has ended already.
         Err(error) if error.kind() == ErrorKind::Missing => {}
         passed => warn(passed),
     };
-    let code = host::stand_in(&mut command, interval, started, || warn(lease.borrow().renew()));
+    let tick = || {
+        if pool.is_shared() {
+            renewals.look(&lease.borrow(), talk);
+        } else {
+            warn(lease.borrow().renew());
+        }
+    };
+    let code = host::stand_in(&mut command, interval, started, tick);
     drop(sockets);
     warn(lease.into_inner().release());
     let code = code.map_err(|error| {
@@ -255,6 +315,46 @@ fn run_program(pool: &Pool, typed: &PoolRunArgs, talk: &Talk) -> Result<Ending> 
         Error::new(ErrorKind::Missing, words)
     })?;
     Ok(Ending::Passed(code))
+}
+
+/// How often a renewal is tried in the time after which it is due.
+const TRIES_PER_RENEWAL: u32 = 5;
+
+/// Renewals of a lease in a shared store, which may be out of reach for a while.
+struct Renewals {
+    every: Duration,
+    last: Instant,
+    is_lost: bool,
+}
+
+impl Renewals {
+    fn new(every: Duration) -> Self {
+        Self { every, last: Instant::now(), is_lost: false }
+    }
+
+    /// Renews when that is due; a store that is lost is told once, and so is its return.
+    fn look(&mut self, lease: &Lease, talk: &Talk) {
+        if !self.is_lost && self.last.elapsed() < self.every {
+            return;
+        }
+        match lease.renew() {
+            Ok(()) => {
+                self.last = Instant::now();
+                if std::mem::take(&mut self.is_lost) {
+                    talk.warn(LeaseWords::StoreBack);
+                }
+            }
+            Err(error) => {
+                let was_lost = std::mem::replace(&mut self.is_lost, true);
+                match error.kind() {
+                    _ if was_lost => {}
+                    // The store answers, and somebody else has the port.
+                    ErrorKind::Refused => talk.warn(error.message().clone()),
+                    _ => talk.warn(LeaseWords::StoreLost { reason: Box::new(error.message().clone()) }),
+                }
+            }
+        }
+    }
 }
 
 fn unheld(lease: &Lease, error: &std::io::Error) -> Error {

@@ -27,6 +27,7 @@ struct HolderView {
     pid: u32,
     start: Option<u64>,
     boot_id: Option<String>,
+    host: Option<String>,
 }
 
 impl LeaseView {
@@ -36,6 +37,7 @@ impl LeaseView {
             pid: lease.holder.pid,
             start: lease.holder.start,
             boot_id: lease.holder.standpoint.boot_id.clone(),
+            host: lease.holder.standpoint.host.clone(),
         };
         Self {
             id: lease.id.clone(),

@@ -68,6 +68,12 @@ pub fn boot_id() -> Option<String> {
     system::boot_id()
 }
 
+/// Returns the name of this machine, for people; empty where the system tells none.
+#[must_use]
+pub fn machine_name() -> String {
+    System::host_name().unwrap_or_default()
+}
+
 /// Tells whether this process runs in a container, where the host's sockets cannot be seen.
 #[must_use]
 pub fn in_container() -> bool {

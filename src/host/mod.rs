@@ -5,6 +5,7 @@
 
 mod attribute;
 mod child;
+mod files;
 mod health;
 mod identity;
 mod init;
@@ -42,9 +43,11 @@ use windows as system;
 
 pub use attribute::attribute;
 pub use child::stand_in;
+pub use files::{read_secret, read_text};
 pub use health::{firewall_health, machine_health, network_health, services_health};
 pub use identity::{
-    Process, boot_id, in_container, ipv6_available, os, privileged_user, process_alive, process_of, process_start,
+    Process, boot_id, in_container, ipv6_available, machine_name, os, privileged_user, process_alive, process_of,
+    process_start,
 };
 pub use init::{
     Folders, Job, Manager, Scope, Standing, Stopping, Word, close_folder, disable, enable, forget, log_command,

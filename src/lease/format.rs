@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     fn full() -> Table {
-        let standpoint = |name: &str| Arc::new(Standpoint { boot_id: Some(name.into()), namespace: None });
+        let standpoint = |name: &str| Arc::new(Standpoint { boot_id: Some(name.into()), ..Standpoint::default() });
         let lease = |id: &str, wan, number, at: &str| Granted {
             id: id.into(),
             wan,

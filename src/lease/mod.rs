@@ -5,6 +5,9 @@
 //! holder is proven dead, or when its time is over, and never while its port is in use. What cannot be seen from here (a
 //! holder in another container) is left alone.
 //!
+//! A fleet has a store of its own instead of the file ([`Pool::open_shared`]): there a lease ends by the store's clock
+//! unless it is renewed, because nobody sees the processes of another machine.
+//!
 //! ```no_run
 //! use portwright::lease::{Pool, Request};
 //!
@@ -17,11 +20,13 @@ mod format;
 mod held;
 mod look;
 mod pool;
+mod shared;
 mod table;
 mod wan;
 
 pub use held::Lease;
 pub use look::{Looked, Usage};
 pub use pool::{Options, Pool, Release, Request, TTL};
+pub use shared::{SHARED_RUN_TTL, SHARED_TTL};
 pub use table::{Granted, Holder, Life, Now, Standpoint};
-pub use wan::{Wan, WanAddress};
+pub use wan::{PoolToml, Wan, WanAddress};

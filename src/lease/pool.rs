@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::format::{self, Read};
 use super::held::Lease;
+use super::shared::{Shared, Wanted, Which};
 use super::table::{Granted, Holder, Life, Now, Pick, Standpoint, Table};
 use super::wan::{self, Wan};
 use crate::disk::{HeldLedger, Ledger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{self, PortRules, ProcessSight};
-use crate::model::{Endpoint, Port, PortRange, ProbeOutcome};
+use crate::model::{Endpoint, Port, PortRange, ProbeOutcome, Secret};
 use crate::words::Message;
 use crate::words::lease::LeaseWords;
 
@@ -35,15 +36,18 @@ const AT_RISK: u8 = 2;
 pub struct Options {
     /// The WANs.
     pub wans: Vec<Wan>,
-    /// How long the lock is waited for.
+    /// How long the lock is waited for, or each answer of a shared store.
     pub patience: Duration,
     /// Whether a file system is accepted whose locks may not hold between machines.
     pub on_weak_disk: bool,
+    /// The name of a host that is not there, for the simulation of a fleet alone: ports of a shared store are then given
+    /// without being bound here, and nobody looks at holders.
+    pub simulated_host: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wans: Wan::defaults(), patience: PATIENCE, on_weak_disk: false }
+        Self { wans: Wan::defaults(), patience: PATIENCE, on_weak_disk: false, simulated_host: None }
     }
 }
 
@@ -85,19 +89,27 @@ pub enum Release {
 }
 
 impl Release {
-    fn means(&self, lease: &Granted) -> bool {
+    fn means(&self, lease: &Granted, here: &Standpoint) -> bool {
         match self {
             Self::Ports(ports, wan) => ports.contains(&lease.port) && (wan.is_none() || *wan == lease.wan),
             Self::Id(id) => lease.id == *id,
-            Self::Pid(pid) => lease.holder.pid == *pid,
+            Self::Pid(pid) => lease.holder.pid == *pid && lease.holder.standpoint.is_seen_from(here),
+        }
+    }
+
+    fn which(&self) -> Which<'_> {
+        match self {
+            Self::Ports(ports, _) => Which::Ports(ports),
+            Self::Id(id) => Which::Id(id),
+            Self::Pid(_) => Which::All,
         }
     }
 
     /// Finds a port that is leased on several WANs where none was named.
-    fn doubt(&self, table: &Table) -> Option<Error> {
+    fn doubt(&self, leases: &[Granted]) -> Option<Error> {
         let Self::Ports(ports, None) = self else { return None };
         ports.iter().find_map(|port| {
-            let on: Vec<_> = table.leases.iter().filter(|lease| lease.port == *port).map(|lease| lease.wan).collect();
+            let on: Vec<_> = leases.iter().filter(|lease| lease.port == *port).map(|lease| lease.wan).collect();
             let wans = || on.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let words = (on.len() > 1).then(|| LeaseWords::OnSeveralWans { port: *port, wans: wans() })?;
             Some(Error::new(ErrorKind::Usage, words))
@@ -105,17 +117,24 @@ impl Release {
     }
 }
 
-/// A pool of ports that all processes with the same file share. A copy is the same pool.
+/// A pool of ports that all processes with the same file or store share. A copy is the same pool.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    ledger: Ledger,
+    backing: Backing,
     options: Options,
     standpoint: Arc<Standpoint>,
     ipv6: bool,
     notes: Mutex<Vec<Message>>,
+}
+
+/// Where the truth is: both are known when the program is built (see ARCHITECTURE.md).
+#[derive(Debug)]
+enum Backing {
+    File(Ledger),
+    Shared(Shared),
 }
 
 /// What is done to the table, and whether it has to be written.
@@ -148,20 +167,48 @@ impl Pool {
     /// `Refused` on a file system whose locks may not hold between machines; `Missing` when the folder cannot be made.
     pub fn open_with(path: &Path, options: Options) -> Result<Self> {
         let ledger = Ledger::open(path, options.on_weak_disk)?;
-        let standpoint = Standpoint { boot_id: host::boot_id(), namespace: host::namespaces() };
-        Ok(Self(Arc::new(Inner {
-            ledger,
+        Ok(Self::over(Backing::File(ledger), None, options))
+    }
+
+    /// Opens the pool of a group of hosts in a store that they share: `postgres://…`, `etcd://…` or `etcds://…`. The store
+    /// is reached when it is first needed.
+    ///
+    /// This and what is then done with the pool blocks; it must not be called from within an asynchronous runtime.
+    ///
+    /// # Errors
+    /// `Usage` for a URL or a group that cannot be meant; `Missing` when a certificate cannot be read.
+    pub fn open_shared(url: &Secret, group: &str, options: Options) -> Result<Self> {
+        let shared = Shared::open(url, group, options.patience)?;
+        let host = options.simulated_host.clone().unwrap_or_else(host::machine_name);
+        Ok(Self::over(Backing::Shared(shared), Some(host), options))
+    }
+
+    fn over(backing: Backing, host: Option<String>, options: Options) -> Self {
+        let mut standpoint = Standpoint { boot_id: host::boot_id(), namespace: host::namespaces(), host };
+        if options.simulated_host.is_some() {
+            standpoint.boot_id = None;
+        }
+        Self(Arc::new(Inner {
+            backing,
             options,
             standpoint: Arc::new(standpoint),
             ipv6: host::ipv6_available(),
             notes: Mutex::default(),
-        })))
+        }))
     }
 
-    /// Returns the file of the pool.
+    /// Tells whether several machines may share the pool, so that leases have to be renewed.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        self.0.ledger.path()
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.backing, Backing::Shared(_))
+    }
+
+    /// Returns the file, for what only one machine's own pool can do.
+    fn ledger(&self) -> Result<&Ledger> {
+        match &self.0.backing {
+            Backing::File(ledger) => Ok(ledger),
+            Backing::Shared(_) => Err(Error::new(ErrorKind::Usage, LeaseWords::NotShared)),
+        }
     }
 
     /// Returns the WANs of the pool.
@@ -220,7 +267,7 @@ impl Pool {
                 refused: &refused,
                 shared_with: &shared_with,
             };
-            let leases = self.take(&pick, request, &holder, &std::mem::take(&mut given_up))?;
+            let leases = self.take(&pick, request, &holder, &std::mem::take(&mut given_up), range)?;
             let Some(leases) = leases else { return Err(self.exhausted(wan, range, request)) };
             // Bound outside of the lock: the ports are ours already, and nobody else waits for it.
             let (good, bad): (Vec<_>, Vec<_>) = leases.iter().partition(|lease| self.is_free(address, lease.port));
@@ -246,7 +293,11 @@ impl Pool {
         request: &Request,
         holder: &Holder,
         given_up: &[Granted],
+        range: PortRange,
     ) -> Result<Option<Vec<Granted>>> {
+        if let Backing::Shared(shared) = &self.0.backing {
+            return self.take_shared(shared, pick, request, holder, given_up, range);
+        }
         self.change(|table, now| {
             table.release(|lease| given_up.iter().any(|other| other.id == lease.id));
             let mut reaped = self.reap(table, now, Depth::Quick).len();
@@ -261,6 +312,55 @@ impl Pool {
             }
             Change { changed: leases.is_some() || reaped > 0 || !given_up.is_empty(), result: leases }
         })
+    }
+
+    /// The same in a shared store, which gives back by itself what is over; holders of this host are looked at when there
+    /// is not enough.
+    fn take_shared(
+        &self,
+        shared: &Shared,
+        pick: &Pick<'_>,
+        request: &Request,
+        holder: &Holder,
+        given_up: &[Granted],
+        range: PortRange,
+    ) -> Result<Option<Vec<Granted>>> {
+        let now = self.now();
+        shared.give_back(given_up, &now)?;
+        let wanted = Wanted {
+            wan: pick.wan.unwrap_or_default(),
+            count: pick.count,
+            contiguous: pick.contiguous,
+            range,
+            candidates: pick.candidates,
+            refused: pick.refused,
+            shared_with: pick.shared_with,
+            ttl: request.ttl,
+            purpose: &request.purpose,
+            holder,
+        };
+        if let Some(leases) = shared.take(&wanted, &now)? {
+            return Ok(Some(leases));
+        }
+        self.collect_shared(shared)?;
+        shared.take(&wanted, &now)
+    }
+
+    /// Gives back what is over: by the store's clock, or because its holder was on this host and is dead.
+    fn collect_shared(&self, shared: &Shared) -> Result<Vec<Granted>> {
+        let now = self.now();
+        let mut collected = shared.expire(&now)?;
+        let is_dead = |lease: &Granted| self.life(&lease.holder) == Life::Dead && !self.is_used(lease);
+        let dead: Vec<Granted> = shared.leases(Which::All, &now)?.into_iter().filter(is_dead).collect();
+        collected.extend(shared.give_back(&dead, &now)?);
+        Ok(collected)
+    }
+
+    /// Returns the leases of a shared store that somebody named, if it is clear which are meant.
+    fn chosen_shared(&self, shared: &Shared, which: &Release, now: &Now) -> Result<Vec<Granted>> {
+        let mut leases = shared.leases(which.which(), now)?;
+        leases.retain(|lease| which.means(lease, &self.0.standpoint));
+        which.doubt(&leases).map_or(Ok(leases), Err)
     }
 
     /// Takes `all` of these very ports on every address for this process, in the place of `before`, as long as nobody else
@@ -302,7 +402,7 @@ impl Pool {
     /// # Errors
     /// `Missing` when the file cannot be read or is that of a newer Portwright.
     pub fn view(&self) -> Result<Vec<Granted>> {
-        let Some(bytes) = self.0.ledger.glance()? else { return Ok(Vec::new()) };
+        let Some(bytes) = self.ledger()?.glance()? else { return Ok(Vec::new()) };
         let (Read::Whole(mut table) | Read::Damaged(mut table)) = format::read(&bytes)?;
         self.reap(&mut table, &self.now(), Depth::Full);
         Ok(table.leases)
@@ -313,7 +413,7 @@ impl Pool {
     /// # Errors
     /// As [`Pool::view`].
     pub fn is_damaged(&self) -> Result<bool> {
-        let Some(bytes) = self.0.ledger.glance()? else { return Ok(false) };
+        let Some(bytes) = self.ledger()?.glance()? else { return Ok(false) };
         Ok(matches!(format::read(&bytes)?, Read::Damaged(_)))
     }
 
@@ -322,6 +422,10 @@ impl Pool {
     /// # Errors
     /// `Busy` when the lock is not to be had.
     pub fn leases(&self) -> Result<Vec<Granted>> {
+        if let Backing::Shared(shared) = &self.0.backing {
+            self.collect_shared(shared)?;
+            return shared.leases(Which::All, &self.now());
+        }
         self.change(|table, now| {
             let changed = !self.reap(table, now, Depth::Full).is_empty();
             Change { result: table.leases.clone(), changed }
@@ -333,6 +437,9 @@ impl Pool {
     /// # Errors
     /// `Busy` when the lock is not to be had.
     pub fn collect(&self) -> Result<Vec<Granted>> {
+        if let Backing::Shared(shared) = &self.0.backing {
+            return self.collect_shared(shared);
+        }
         self.change(|table, now| {
             let reaped = self.reap(table, now, Depth::Full);
             Change { changed: !reaped.is_empty(), result: reaped }
@@ -344,8 +451,12 @@ impl Pool {
     /// # Errors
     /// `Usage` for a port that is leased on several WANs where none is named; `Busy` when the lock is not to be had.
     pub fn release(&self, which: &Release) -> Result<Vec<Granted>> {
-        self.change_chosen(which, |table, _| {
-            let released = table.release(|lease| which.means(lease));
+        if let Backing::Shared(shared) = &self.0.backing {
+            let now = self.now();
+            return shared.give_back(&self.chosen_shared(shared, which, &now)?, &now);
+        }
+        self.change_chosen(which, |table, now| {
+            let released = table.release(|lease| which.means(lease, &now.standpoint));
             Change { changed: !released.is_empty(), result: released }
         })
     }
@@ -355,9 +466,17 @@ impl Pool {
     /// # Errors
     /// `Usage` for a port that is leased on several WANs where none is named; `Busy` when the lock is not to be had.
     pub fn renew(&self, which: &Release, ttl: Option<Duration>) -> Result<Vec<Granted>> {
+        if let Backing::Shared(shared) = &self.0.backing {
+            let now = self.now();
+            let mut leases = self.chosen_shared(shared, which, &now)?;
+            for lease in &mut leases {
+                lease.ttl_ms = ttl.map_or(lease.ttl_ms, milliseconds);
+            }
+            return shared.renew(&leases, &now);
+        }
         self.change_chosen(which, |table, now| {
             let mut renewed = Vec::new();
-            for lease in table.leases.iter_mut().filter(|lease| which.means(lease)) {
+            for lease in table.leases.iter_mut().filter(|lease| which.means(lease, &now.standpoint)) {
                 lease.ttl_ms = ttl.map_or(lease.ttl_ms, milliseconds);
                 (lease.renewed_boot_ms, lease.renewed_s) = (now.boot_ms, now.wall_s);
                 renewed.push(lease.clone());
@@ -385,7 +504,15 @@ impl Pool {
         wan.address().ok().flatten()
     }
 
+    /// Tells whether a port is in use. One of an address that is gone cannot be.
+    fn is_used(&self, lease: &Granted) -> bool {
+        self.endpoints_of(lease).iter().any(|endpoint| host::probe(endpoint) == ProbeOutcome::InUse)
+    }
+
     fn is_free(&self, address: Option<IpAddr>, port: Port) -> bool {
+        if self.0.options.simulated_host.is_some() {
+            return true;
+        }
         let free = |outcome| matches!(outcome, ProbeOutcome::Free | ProbeOutcome::NoFamily);
         wan::endpoints(address, port, self.0.ipv6).iter().all(|endpoint| free(host::probe(endpoint)))
     }
@@ -403,14 +530,12 @@ impl Pool {
             }
             *known.entry((holder.pid, holder.start)).or_insert_with(|| holder.life(&now.standpoint, look))
         };
-        // A port of an address that is gone cannot be in use.
-        let used = |endpoint: &Endpoint| host::probe(endpoint) == ProbeOutcome::InUse;
-        table.reap(now, life, |lease| self.endpoints_of(lease).iter().any(used))
+        table.reap(now, life, |lease| self.is_used(lease))
     }
 
     /// Reads, changes and writes the table while nobody else does.
     fn change<R>(&self, change: impl FnOnce(&mut Table, &Now) -> Change<R>) -> Result<R> {
-        let held = self.0.ledger.hold(self.0.options.patience)?;
+        let held = self.ledger()?.hold(self.0.options.patience)?;
         let (mut table, repaired) = self.read(&held)?;
         let Change { result, changed } = change(&mut table, &self.now());
         if changed || repaired {
@@ -422,7 +547,7 @@ impl Pool {
     /// The same for leases that somebody named, if it is clear which are meant.
     fn change_chosen<R>(&self, which: &Release, change: impl FnOnce(&mut Table, &Now) -> Change<R>) -> Result<R> {
         self.change(|table, now| {
-            if let Some(error) = which.doubt(table) {
+            if let Some(error) = which.doubt(&table.leases) {
                 return Change { result: Err(error), changed: false };
             }
             let Change { result, changed } = change(table, now);
@@ -494,6 +619,13 @@ impl Pool {
     /// Renews leases, gives them a new holder where one is named, and enters those again that the file has lost and
     /// nobody else has.
     pub(super) fn keep(&self, leases: &[Granted], holder: Option<&Holder>) -> Result<()> {
+        if let Backing::Shared(shared) = &self.0.backing {
+            let kept = shared.renew(leases, &self.now())?;
+            let lost = leases.iter().find(|lease| kept.iter().all(|other| other.id != lease.id));
+            return lost.map_or(Ok(()), |lease| {
+                Err(Error::new(ErrorKind::Refused, LeaseWords::LostToAnother { port: lease.port }))
+            });
+        }
         self.change(|table, now| {
             for lease in leases {
                 if table.leases.iter().all(|other| other.id != lease.id && other.port != lease.port) {
@@ -509,6 +641,9 @@ impl Pool {
     }
 
     pub(super) fn release_all(&self, leases: &[Granted]) -> Result<Vec<Granted>> {
+        if let Backing::Shared(shared) = &self.0.backing {
+            return shared.give_back(leases, &self.now());
+        }
         self.change(|table, _| {
             let released = table.release(|lease| leases.iter().any(|other| other.id == lease.id));
             Change { changed: !released.is_empty(), result: released }

@@ -16,6 +16,18 @@ pub struct Standpoint {
     pub boot_id: Option<String>,
     /// The namespaces of processes and of time; `None` where there are none.
     pub namespace: Option<String>,
+    /// The name of the machine, where several share the pool; a file is one machine's own and does not name it.
+    #[serde(skip)]
+    pub host: Option<String>,
+}
+
+impl Standpoint {
+    /// Tells whether process numbers of this standpoint may mean processes that are seen from `here`: always within a
+    /// file, and of several machines only on the same one.
+    pub(super) fn is_seen_from(&self, here: &Self) -> bool {
+        self.host.is_none()
+            || (self.boot_id.is_some() && self.boot_id == here.boot_id && self.namespace == here.namespace)
+    }
 }
 
 /// A moment, seen from a standpoint.
@@ -55,6 +67,10 @@ impl Holder {
     /// Judges whether the holder lives, as seen from `here`; `look` tells what has its number now.
     pub fn life(&self, here: &Standpoint, look: impl FnOnce(u32) -> ProcessSight) -> Life {
         let same_names = self.standpoint.namespace == here.namespace;
+        // Of several machines only those of the same boot are this one: names and ids of machines are copied with them.
+        if !self.standpoint.is_seen_from(here) {
+            return Life::Unsure;
+        }
         match (&self.standpoint.boot_id, &here.boot_id) {
             // Some containers are given a boot id of their own, but then they have namespaces of their own, too.
             (Some(theirs), Some(ours)) if theirs != ours && same_names => return Life::Dead,
@@ -72,7 +88,7 @@ impl Holder {
 /// One port, leased.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
-    /// Names the lease: eight hexadecimal digits, never given twice at a time.
+    /// Names the lease: eight hexadecimal digits, sixteen in a shared store, never given twice at a time.
     pub id: String,
     /// The WAN; `None` for every address of this host.
     pub wan: Option<u32>,
@@ -245,7 +261,7 @@ impl Standings {
 }
 
 /// Finds `count` ports in a row: the row whose worst port is best.
-fn best_block(free: &[(u8, usize, Port)], count: usize) -> Option<Vec<Port>> {
+pub(super) fn best_block(free: &[(u8, usize, Port)], count: usize) -> Option<Vec<Port>> {
     let in_a_row = |row: &&[(u8, usize, Port)]| {
         row.windows(2).all(|two| matches!(two, [(.., one), (.., next)] if one.checked_add(1) == Some(*next)))
     };

@@ -1,12 +1,13 @@
 //! WANs: the ways out of a machine, each with an address of its own and the ports that are leased on it.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host;
-use crate::model::{Endpoint, Port, PortRange, Protocol};
+use crate::model::{Endpoint, Port, PortRange, Protocol, Secret};
 use crate::words::lease::LeaseWords;
 
 /// What a pool has that nobody configured: three WANs on every address, as the predecessor had, with a thousand ports
@@ -40,8 +41,47 @@ pub enum WanAddress {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    store: Option<String>,
+    store_file: Option<PathBuf>,
+    group: Option<String>,
     #[serde(default)]
     wan: Vec<Entry>,
+}
+
+/// What `pool.toml` says.
+#[derive(Debug, Clone, Default)]
+pub struct PoolToml {
+    /// `store`: the URL of a store that several machines share; it may hold a password.
+    pub store: Option<Secret>,
+    /// `store_file`: the file that holds that URL.
+    pub store_file: Option<PathBuf>,
+    /// `group`: the group of hosts in the store.
+    pub group: Option<String>,
+    /// The WANs, by their index.
+    pub wans: Vec<Wan>,
+}
+
+impl PoolToml {
+    /// Reads `pool.toml`: `store` or `store_file` and `group` as wished, and a table `[[wan]]` for each WAN, with `index`,
+    /// `range` (`A-B`), and as wished `name`, and `bind` (an address) or `interface`. One that names a store and no WAN has
+    /// the usual ones.
+    ///
+    /// # Errors
+    /// `Usage`, with what is wrong and where.
+    pub fn read(text: &str) -> Result<Self> {
+        // The message of the library shows the line, which may hold a password: not where a store is named.
+        let document: Document = toml::from_str(text).map_err(|error| {
+            let why = if text.contains("store") { error.message().to_owned() } else { error.to_string() };
+            wrong(LeaseWords::NotPoolToml { why })
+        })?;
+        let Document { store, store_file, group, wan } = document;
+        if store.is_some() && store_file.is_some() {
+            return Err(wrong(LeaseWords::TwoStores));
+        }
+        let names_store = store.is_some() || store_file.is_some() || group.is_some();
+        let wans = if wan.is_empty() && names_store { Wan::defaults() } else { Wan::all(wan)? };
+        Ok(Self { store: store.map(Secret::new), store_file, group, wans })
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,15 +105,16 @@ impl Wan {
         DEFAULTS.into_iter().filter_map(wan).collect()
     }
 
-    /// Reads `pool.toml`: a table `[[wan]]` for each WAN, with `index`, `range` (`A-B`), and as wished `name`, and `bind`
-    /// (an address) or `interface`.
+    /// Reads the WANs of `pool.toml` (see [`PoolToml::read`]).
     ///
     /// # Errors
     /// `Usage`, with what is wrong and where.
     pub fn read(text: &str) -> Result<Vec<Self>> {
-        let document: Document =
-            toml::from_str(text).map_err(|error| wrong(LeaseWords::NotPoolToml { why: error.to_string() }))?;
-        let mut wans = document.wan.into_iter().map(Self::of).collect::<Result<Vec<_>>>()?;
+        PoolToml::read(text).map(|read| read.wans)
+    }
+
+    fn all(entries: Vec<Entry>) -> Result<Vec<Self>> {
+        let mut wans = entries.into_iter().map(Self::of).collect::<Result<Vec<_>>>()?;
         wans.sort_by_key(|wan| wan.index);
         for two in wans.windows(2) {
             if let [one, next] = two
@@ -162,6 +203,17 @@ mod tests {
             let error = Wan::read(&text).unwrap_err();
             assert_eq!(error.kind().exit_code(), 2);
             assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_pool_toml_with_a_store_needs_no_wan_and_never_shows_the_url() {
+        let read = PoolToml::read("store = \"postgres://pw:canary@db/fleet\"\ngroup = \"ci\"\n").unwrap();
+        assert_eq!((read.wans.len(), read.group.as_deref()), (3, Some("ci")));
+        assert!(!format!("{read:?}").contains("canary"));
+        for wrong in ["store = \"canary", "store = \"canary\"\nstore_file = \"x\"", "store = \"canary\" x"] {
+            let error = PoolToml::read(wrong).unwrap_err();
+            assert!(error.kind() == ErrorKind::Usage && !format!("{error}").contains("canary"), "{error}");
         }
     }
 

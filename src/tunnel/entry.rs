@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::address::ServerAddress;
-use super::files::read_secret;
 use super::join_code::{JoinCode, JoinCodeFault};
 use super::tls::{ClientLink, ClientLinkBuilder, Trust};
 use super::token::Token;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::read_secret;
 use crate::model::Secret;
 use crate::words::Message;
 use crate::words::trust::TrustWords;

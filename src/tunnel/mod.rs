@@ -19,7 +19,6 @@ pub(crate) mod entry;
 pub mod examine;
 pub mod exposure;
 mod ferry;
-mod files;
 mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

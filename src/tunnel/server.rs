@@ -20,7 +20,6 @@ use super::accounts::{Accounts, Recorder};
 use super::api::ApiServer;
 use super::config::{LogFormat, LogLevel, LogSettings, ServerConfig};
 use super::control::{self, Control};
-use super::files::{read_secret, read_text};
 use super::handshake::Gate;
 use super::issuing::{self, Sources};
 use super::logbook;
@@ -30,7 +29,7 @@ use super::store::{Contents, Store};
 use super::tokens::TokenFile;
 use super::yard::YardQueue;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Notifier, StopSignals, lengthen_backlog, raise_open_files};
+use crate::host::{Notifier, StopSignals, lengthen_backlog, raise_open_files, read_secret, read_text};
 use crate::model::{Port, Secret};
 use crate::words::tunnel::TunnelWords;
 

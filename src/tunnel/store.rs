@@ -11,13 +11,14 @@ use tokio::sync::watch;
 
 use super::audit::{Action, AuditEntry, Author};
 use super::config::{DatabaseSettings, SharedDatabase};
-use super::files::read_secret;
 use super::history::{HistoryWish, Interval, Kept, Record};
 use super::logbook;
 use crate::error::Result;
 #[cfg(not(feature = "postgres"))]
 use crate::error::{Error, ErrorKind};
+use crate::host::read_secret;
 use crate::model::{Port, Secret};
+use crate::remote::named_file;
 use crate::words::tunnel::TunnelWords;
 
 #[cfg(feature = "postgres")]
@@ -248,11 +249,6 @@ pub(crate) fn database_authority(database: &DatabaseSettings) -> Option<PathBuf>
     let url = shared_url(database).ok()??;
     let (_, query) = url.expose().split_once('?')?;
     query.split('&').find_map(|pair| pair.strip_prefix("sslrootcert=")).map(named_file)
-}
-
-/// Reads the name of a file in a URL.
-fn named_file(value: &str) -> PathBuf {
-    value.replace("%2F", "/").replace("%20", " ").into()
 }
 
 /// What a program without `PostgreSQL` says to a configuration with it.

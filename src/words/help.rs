@@ -227,16 +227,22 @@ catalogue! {
         BenchNoData => "Send nothing: run only connect and idle, which any service can take", "不发送数据：只运行任何服务都能承受的 connect 和 idle";
         BenchListen => "Where to listen; port 0 takes any free one [default: 127.0.0.1:0]", "监听的地址；端口 0 表示任意空闲端口 [默认：127.0.0.1:0]";
         PoolState => "The file of the pool [default: pool.json among the user's state]", "端口池文件 [默认：用户状态目录中的 pool.json]";
+        PoolStore => "A store that several machines share, in place of the file: postgres://…, etcd://HOST:PORT or etcds://… [env: PORTWRIGHT_POOL_STORE]",
+            "多台机器共享的存储，代替文件：postgres://…、etcd://主机:端口 或 etcds://… [环境变量：PORTWRIGHT_POOL_STORE]";
+        PoolStoreFile => "The file that holds the URL of the store, so that its password is not on the command line [env: PORTWRIGHT_POOL_STORE_FILE]",
+            "保存共享存储 URL 的文件，使密码不出现在命令行中 [环境变量：PORTWRIGHT_POOL_STORE_FILE]";
+        PoolGroup => "The group of hosts in the store, whose ports are theirs alone [default: default] [env: PORTWRIGHT_POOL_GROUP]",
+            "共享存储中的主机组，各组的端口互不相干 [默认：default] [环境变量：PORTWRIGHT_POOL_GROUP]";
         PoolConfig => "The file that names the WANs [default: pool.toml of the project, else of the user]",
             "定义 WAN 的文件 [默认：项目目录或用户配置目录中的 pool.toml]";
-        PoolWait => "How long to wait for the lock of the pool [default: 10]", "等待端口池锁的时间 [默认：10]";
+        PoolWait => "How long to wait for the lock of the pool, or for each answer of the store [default: 10]", "等待端口池锁或共享存储应答的时间 [默认：10]";
         WeakDisk => "Accept a pool on NFS, SMB or 9p, where its lock may not hold between machines", "允许端口池位于 NFS、SMB 或 9p 上（锁在机器之间可能无效）";
         LeaseWan => "The WAN [default: the one with the lowest index]", "WAN 编号 [默认：编号最小者]";
         WhichWan => "The WAN of the ports, where they are leased on several", "端口所属的 WAN（在多个 WAN 上均有租约时）";
         LeaseCount => "How many ports; all of them or none [default: 1]", "端口数量，要么全部分配，要么都不分配 [默认：1]";
         Contiguous => "The ports must follow one another", "端口必须连续";
         LeaseRange => "Where to look for ports [default: the range of the WAN]", "查找端口的范围 [默认：该 WAN 的范围]";
-        LeaseTtl => "How long the lease lasts unless it is renewed, such as 90s, 15m, 12h [default: 1d]", "租约时长（除非续租），例如 90s、15m、12h [默认：1d]";
+        LeaseTtl => "How long the lease lasts unless it is renewed, such as 90s, 15m, 12h [default: 1d; in a store 1h, and 5m for `pool run`, which renews]", "租约时长（除非续租），例如 90s、15m、12h [默认：1d；共享存储中为 1h，`pool run` 自动续租，为 5m]";
         RenewTtl => "How long the leases last from now [default: as long as before]", "自现在起的租约时长 [默认：与之前相同]";
         LeasePurpose => "What the ports are for; shown by `pool list`", "端口的用途，由 `pool list` 显示";
         LeasePid => "The process that holds the lease; it ends with it [default: the one that called]", "持有租约的进程；进程结束则租约结束 [默认：调用者]";

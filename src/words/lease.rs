@@ -38,6 +38,23 @@ catalogue! {
         NotStarted { program: String, why: String } => "{program} cannot be started: {why}", "无法启动 {program}：{why}";
         NotHeld { port: Port, why: String } => "port {port} cannot be held: {why}", "无法保持端口 {port}：{why}";
 
+        StoreUrlWrong => "the store must be postgres://USER:PASSWORD@HOST:PORT/NAME or etcd://HOST:PORT", "共享存储应为 postgres://用户:密码@主机:端口/库名 或 etcd://主机:端口";
+        StoreRootsMissing => "sslmode=verify-full needs sslrootcert=FILE, the certificate of the authority that issued the store's", "sslmode=verify-full 还需要 sslrootcert=文件，即签发存储证书的机构的证书";
+        EtcdRootsMissing => "etcds:// needs ?cacert=FILE, the certificate of the authority that issued the etcd's", "etcds:// 还需要 ?cacert=文件，即签发 etcd 证书的机构的证书";
+        StoreUnusable { address: String, reason: String } => "the store at {address} cannot be used: {reason}", "无法使用位于 {address} 的共享存储：{reason}";
+        CheckStore => "check that it runs, that `--store` (or PORTWRIGHT_POOL_STORE, or pool.toml) names it and its user, and that this user may write there", "请确认存储正在运行、`--store`（或 PORTWRIGHT_POOL_STORE、pool.toml）中的地址和用户正确，且该用户可以写入";
+        StoreNewer => "the store was set up by a later version of Portwright", "该共享存储由更新版本的 Portwright 建立";
+        StoreNewerHint => "use that version on every host of the fleet", "请在所有主机上使用该版本";
+        GroupWrong { most: usize } => "the name of a group has 1 to {most} letters, digits, `.`, `-` and `_`", "组名由 1 到 {most} 个字母、数字、`.`、`-` 或 `_` 组成";
+        NotShared => "only a pool of this machine's own can do that", "只有本机自己的端口池支持该操作";
+        LostToAnother { port: Port } => "the lease of port {port} ended while the store was out of reach, and another host has the port now", "存储失联期间端口 {port} 的租约已到期，该端口现由其他主机持有";
+        StoreLost { reason: Box<Message> } => "the leases cannot be renewed for now, the program goes on: {reason}", "暂时无法续租，程序继续运行：{reason}";
+        StoreBack => "the leases are renewed again", "已恢复续租";
+        TwoStores => "name the store by one of `store` and `store_file`, not both", "`store` 与 `store_file` 只能使用其一";
+        StoreFileUnreadable => "cannot read the file that names the store", "无法读取指定共享存储的文件";
+        StoreFileOpen { path: PathBuf } => "{path} may hold a password and can be read by others", "{path} 可能含有密码，但其他用户也能读取";
+        CloseStoreFile { path: PathBuf } => "close it with `chmod 600 {path}`", "运行 `chmod 600 {path}` 收紧权限";
+
         Released { port: Port, holder: u32 } => "released: {port} (process {holder})", "已归还：{port}（进程 {holder}）";
         NotLeased { port: Port } => "port {port} was not leased", "端口 {port} 没有租约";
         NothingLeased => "nothing was leased so", "没有符合条件的租约";

@@ -51,6 +51,9 @@ mod quick_start;
 mod ripple;
 mod scan;
 mod server;
+#[cfg(test)]
+#[cfg(unix)]
+mod stores;
 mod support;
 mod talk;
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! `pool`: leases by the real program, in real processes that are killed, renamed and moved.
 
 mod faults;
+mod fleet;
 mod guide;
 mod services;
 mod storm;

@@ -148,6 +148,17 @@ pub(crate) fn free_block(count: u16) -> u16 {
     panic!("no block of {count} free ports below the ephemeral range");
 }
 
+/// A port that no other test gets, below the ephemeral range.
+pub(crate) fn fresh_port() -> u16 {
+    static BLOCK: std::sync::Mutex<(u16, u16)> = std::sync::Mutex::new((0, 100));
+    let mut block = BLOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if block.1 == 100 {
+        *block = (free_block(100), 0);
+    }
+    block.1 += 1;
+    block.0 + block.1 - 1
+}
+
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 /// Tells whether a tool is there; under `PORTWRIGHT_REQUIRE_ALL=1` a missing one is a failure.
 pub(crate) fn have(tool: &str, works: bool) -> bool {

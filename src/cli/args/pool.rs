@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser as _;
 use clap::{Args, Subcommand};
 
 use crate::cli::values;
-use crate::model::{Port, PortRange};
+use crate::model::{Port, PortRange, Secret};
 
 /// A verb of the pool.
 #[derive(Debug, Clone, Subcommand)]
@@ -48,13 +49,22 @@ pub struct PoolArgs {
     /// The file of the pool; `None` for the user's own.
     #[arg(long)]
     pub state: Option<PathBuf>,
+    /// The URL of a store that several machines share, in place of the file.
+    #[arg(long, value_parser = clap::builder::StringValueParser::new().map(Secret::new), conflicts_with = "state")]
+    pub store: Option<Secret>,
+    /// The file that holds this URL.
+    #[arg(long, conflicts_with_all = ["state", "store"])]
+    pub store_file: Option<PathBuf>,
+    /// The group of hosts in the store; `None` for `default`.
+    #[arg(long)]
+    pub group: Option<String>,
     /// The file that names the WANs; `None` for `pool.toml` of the project, or of the user.
     #[arg(long)]
     pub config: Option<PathBuf>,
     /// Accepts a file system whose locks may not hold between machines.
     #[arg(long)]
     pub weak_disk: bool,
-    /// How long the lock is waited for; `None` for 10 s.
+    /// How long the lock, or each answer of the store, is waited for; `None` for 10 s.
     #[arg(long, value_parser = values::seconds)]
     pub wait: Option<Duration>,
     /// Asks nothing, which these verbs never do.
@@ -80,7 +90,7 @@ pub struct PoolLeaseArgs {
     /// Where to look; `None` for the range of the WAN.
     #[arg(long, value_parser = values::port_range)]
     pub range: Option<PortRange>,
-    /// How long the lease lasts; `None` for a day.
+    /// How long the lease lasts; `None` for a day, or for what suits a store.
     #[arg(long, value_parser = values::lifetime)]
     pub ttl: Option<Duration>,
     /// What for.

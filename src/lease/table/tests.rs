@@ -5,7 +5,7 @@ use super::*;
 const BOOT: &str = "this boot";
 
 fn standpoint(boot_id: &str, namespace: &str) -> Arc<Standpoint> {
-    Arc::new(Standpoint { boot_id: Some(boot_id.into()), namespace: Some(namespace.into()) })
+    Arc::new(Standpoint { boot_id: Some(boot_id.into()), namespace: Some(namespace.into()), host: None })
 }
 
 fn now(boot_ms: u64, wall_s: u64) -> Now {
@@ -187,5 +187,23 @@ proptest! {
         rested.dedup();
         prop_assert_eq!(rested.len(), all);
         prop_assert!(table.leases.iter().all(|lease| !rested.contains(&lease.port)));
+    }
+}
+
+#[test]
+fn of_several_machines_only_this_boot_is_judged() {
+    let machine = |boot: Option<&str>| Standpoint {
+        boot_id: boot.map(str::to_owned),
+        namespace: Some("pid:[1]".to_owned()),
+        host: Some("any".to_owned()),
+    };
+    let life = |theirs: Option<&str>, sight: ProcessSight| {
+        let holder = Holder { pid: 7, start: Some(1), standpoint: Arc::new(machine(theirs)) };
+        holder.life(&machine(Some("here")), |_| sight)
+    };
+    assert_eq!(life(Some("here"), ProcessSight::Gone), Life::Dead);
+    assert_eq!(life(Some("here"), ProcessSight::Started(1)), Life::Alive);
+    for elsewhere in [Some("there"), None] {
+        assert_eq!(life(elsewhere, ProcessSight::Gone), Life::Unsure);
     }
 }

@@ -6,48 +6,41 @@
 //! every few seconds. Nothing that carries bytes of visitors ever waits for this thread.
 
 use std::error::Error as _;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, Client};
 
 use super::super::audit::{Action, AuditEntry, Author};
 use super::super::history::{HistoryWish, Interval, Kept, Record};
+use super::super::logbook;
 use super::super::token::{Token, TokenId};
 use super::super::tokens::{Choice, TokenRecord, TokenTable};
 use super::{Contents, NewMapping, StoreFault, StoredMapping, sqlite};
 use crate::disk::create_once;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Port, Secret};
+use crate::remote::postgres::{ANSWER_WAIT, Place, Trouble, UrlFault, connect, read, why};
 use crate::words::tunnel::TunnelWords;
 
 mod schema;
 mod tables;
-mod tls;
 mod tokens;
 mod traffic;
-mod url;
 mod watching;
-
-use url::Place;
 
 /// What may wait for the thread; the API's own limits keep far below it.
 const QUEUE: usize = 64;
 
-/// How long a connection may take to be made, with the proof of the password.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
-
-/// How long an answer may take. What takes longer may still happen; the tables are read again anyway.
-const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// Shorter passwords than this are parts of ordinary words, and masking these would make the log unreadable.
+const MASKED_MIN: usize = 6;
 
 /// Something to do with the connection, or to give up without one; tells whether the connection is still good.
 type Job = Box<dyn for<'a> FnOnce(Option<&'a mut Client>) -> LocalBoxFuture<'a, bool> + Send>;
@@ -85,11 +78,11 @@ impl Postgres {
     /// One that cannot be reached or used is [`ErrorKind::Missing`], one of a later version is [`ErrorKind::Refused`],
     /// another server in the same folder is [`ErrorKind::Busy`].
     pub(super) fn serve(url: &Secret, path: &Path) -> Result<(Self, Contents)> {
-        let place = || TunnelWords::InDatabase { path: path.to_path_buf() };
-        sqlite::make_folder(path).map_err(|error| error.context(place()))?;
-        let lock = sqlite::lock(path).map_err(|error| error.context(place()))?;
-        let server = identity(path).map_err(|error| error.context(place()))?;
-        let place = url::read(url)?;
+        let folder = || TunnelWords::InDatabase { path: path.to_path_buf() };
+        sqlite::make_folder(path).map_err(|error| error.context(folder()))?;
+        let lock = sqlite::lock(path).map_err(|error| error.context(folder()))?;
+        let server = identity(path).map_err(|error| error.context(folder()))?;
+        let place = place(url)?;
         let context = TunnelWords::InPostgres { address: place.address.clone() };
         let store = Self { _lock: Some(Arc::new(lock)), server: server.into(), ..Self::start(place, true)? };
         let read = || {
@@ -104,7 +97,7 @@ impl Postgres {
 
     /// Connects for a verb, beside servers that may be running.
     pub(in crate::tunnel) fn beside(url: &Secret) -> Result<Self> {
-        Self::start(url::read(url)?, false)
+        Self::start(place(url)?, false)
     }
 
     fn start(place: Place, listens: bool) -> Result<Self> {
@@ -291,6 +284,20 @@ where
     })
 }
 
+/// Reads the URL; the error never repeats it.
+fn place(url: &Secret) -> Result<Place> {
+    let place = read(url).map_err(|fault| match fault {
+        UrlFault::Wrong => Error::new(ErrorKind::Usage, TunnelWords::DatabaseUrlWrong),
+        UrlFault::NoRoots => Error::new(ErrorKind::Usage, TunnelWords::DatabaseRootsMissing),
+        UrlFault::Unusable(error) => error,
+    })?;
+    // Nothing logs it; what a library may do one day is masked all the same.
+    if let Some(password) = place.config.get_password().filter(|password| password.len() >= MASKED_MIN) {
+        logbook::hide(&Secret::new(String::from_utf8_lossy(password)));
+    }
+    Ok(place)
+}
+
 /// Does what is asked until nobody can ask any more.
 async fn work(mut queue: mpsc::Receiver<Job>, client: Client, place: &Place, reachable: &watch::Receiver<bool>) {
     let mut client = Some(client);
@@ -327,50 +334,6 @@ async fn open(place: &Place, desk: &Desk) -> Result<Client> {
     }
     TokenTable::publish(&desk.tokens, table);
     Ok(client)
-}
-
-/// Why there is no connection.
-enum Trouble {
-    Database(tokio_postgres::Error),
-    Slow,
-}
-
-/// Connects, and drives the connection in a task that ends with its client. Notifications go to `told`.
-async fn connect(place: &Place, told: Option<mpsc::Sender<()>>) -> Result<Client, Trouble> {
-    let connecting = async {
-        let (client, mut connection) = place.config.connect(place.tls.clone()).await?;
-        tokio::spawn(async move {
-            let mut messages = futures_util::stream::poll_fn(move |context| connection.poll_message(context));
-            while let Some(Ok(message)) = futures_util::StreamExt::next(&mut messages).await {
-                if let (AsyncMessage::Notification(_), Some(told)) = (message, &told) {
-                    // One that waits says as much as two.
-                    let _ = told.try_send(());
-                }
-            }
-        });
-        client.batch_execute("SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'").await?;
-        Ok(client)
-    };
-    match timeout(CONNECT_WAIT, connecting).await {
-        Ok(outcome) => outcome.map_err(Trouble::Database),
-        Err(_) => Err(Trouble::Slow),
-    }
-}
-
-/// Says the whole of an error; none of it has the password, which the library never repeats.
-fn why(trouble: &Trouble) -> String {
-    let error = match trouble {
-        Trouble::Database(error) => error,
-        Trouble::Slow => return format!("no answer within {} s", ANSWER_WAIT.as_secs()),
-    };
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 fn fault(error: &tokio_postgres::Error) -> StoreFault {

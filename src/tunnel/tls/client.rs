@@ -291,7 +291,7 @@ enum Check {
     Pin(Pin),
     Authority(Arc<WebPkiServerVerifier>),
     Nobody,
-    /// Whoever has the key of the certificate that it shows; never for a tunnel.
+    /// Whoever has the key of the certificate that it shows; never for a session.
     Whoever,
 }
 
@@ -308,15 +308,6 @@ impl Check {
 pub(super) struct ServerCheck {
     check: Check,
     algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCheck {
-    /// Takes every server: against those who listen, and not against one in between. Databases may ask for that
-    /// (`sslmode=require`), tunnels never.
-    #[cfg(feature = "postgres")]
-    pub(super) fn whoever(algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { check: Check::Whoever, algorithms }
-    }
 }
 
 impl ServerCertVerifier for ServerCheck {

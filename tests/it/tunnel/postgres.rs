@@ -3,145 +3,20 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::running::{
     Client, Laid, Link, PATIENCE, Server, ServerPlan, Token, fresh_port, health, loopback, wait_until,
 };
 use super::targets::{Target, expect_echo, is_served, visit};
 use super::toxic::{Proxy, Toxic};
-use crate::support::have;
+use crate::stores::{PASSWORD, Postgres};
 
 /// What a change may take to reach the other server.
 const SOON: Duration = Duration::from_secs(1);
-
-const PASSWORD: &str = "canary-7c41d0";
-
-/// A database server in a folder of its own, killed when the value goes.
-struct Postgres {
-    child: Option<Child>,
-    bin: PathBuf,
-    folder: TempDir,
-    port: u16,
-}
-
-impl Postgres {
-    /// Starts one; `None`, said aloud, where the package is missing.
-    fn start() -> Option<Self> {
-        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-        let bin = versions.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists());
-        let is_built_in = cfg!(feature = "postgres");
-        if !have("the feature postgres and the package postgresql", is_built_in && bin.is_some()) {
-            return None;
-        }
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut postgres = Self { child: None, bin: bin?, folder, port: fresh_port() };
-        postgres.lay_out();
-        postgres.run();
-        Some(postgres)
-    }
-
-    /// A program of the package, as a user that it runs for: it refuses root.
-    fn program(&self, name: &str) -> Command {
-        let path = self.bin.join(name);
-        let mut command = if geteuid().is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
-            command
-        } else {
-            Command::new(path)
-        };
-        command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
-        command
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn lay_out(&self) {
-        let (folder, secret) = (self.folder.path(), self.folder.path().join("secret"));
-        fs::write(&secret, PASSWORD).expect("written");
-        fs::create_dir(self.data()).expect("a folder");
-        if geteuid().is_root() {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("open");
-            let owner = Command::new("chown").args(["-R", "postgres:postgres"]).arg(folder).status();
-            assert!(owner.expect("chown runs").success());
-        }
-        let mut command = self.program("initdb");
-        command.args(["--no-sync", "-A", "scram-sha-256", "-U", "tunnel", "--pwfile"]).arg(secret).arg(self.data());
-        let output = command.output().expect("initdb runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// Runs the server and waits until it takes connections.
-    fn run(&mut self) {
-        let mut command = self.program("postgres");
-        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-        command.args(["-c", "unix_socket_directories=", "-c", "fsync=off"]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        self.child = Some(child.expect("a process"));
-        wait_until("a database", PATIENCE, || self.ask("SELECT 1").is_some());
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://tunnel:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
-    }
-
-    /// Asks as a person would, and returns the answer's only value; `None` where there is no answer.
-    fn ask(&self, sql: &str) -> Option<String> {
-        let output = Command::new(self.bin.join("psql")).args(["-X", "-A", "-t", "-c", sql, &self.url()]).output();
-        let output = output.ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    /// Stops it as an administrator does, who does not wait for those who are connected.
-    fn stop(&mut self) {
-        let mut child = self.child.take().expect("it runs");
-        kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
-        child.wait().expect("ended");
-    }
-
-    /// The section `database` of a server.
-    fn section(&self) -> String {
-        section(&self.url())
-    }
-
-    /// Has it speak TLS, with this certificate and key in PEM.
-    fn secure(&mut self, certificate: &str, key: &str) {
-        self.stop();
-        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
-            let path = self.data().join(name);
-            fs::write(&path, text).expect("written");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("private");
-            if geteuid().is_root() {
-                let owner = Command::new("chown").arg("postgres:postgres").arg(&path).status();
-                assert!(owner.expect("chown runs").success());
-            }
-        }
-        let settings = self.data().join("postgresql.auto.conf");
-        fs::write(settings, "ssl = on\n").expect("written");
-        let rules = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
-        fs::write(self.data().join("pg_hba.conf"), rules).expect("written");
-        self.run();
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = kill_process(Pid::from_child(&child), Signal::QUIT);
-            let _ = child.wait();
-        }
-    }
-}
 
 fn section(url: &str) -> String {
     format!("{{ path: mappings.db, url: '{url}' }}")
@@ -170,7 +45,8 @@ fn mapping(server: &Server, port: u16) -> Option<Value> {
 #[test]
 fn what_one_server_changes_the_other_serves_within_a_second() {
     let Some(postgres) = Postgres::start() else { return };
-    let (here, other) = (server(&postgres.section(), "127.0.0.1"), server(&postgres.section(), "127.0.0.2"));
+    let (here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let echo = Target::echo();
     for _ in 0..5 {
         let public = here.map_with(echo.address, &direct());
@@ -205,7 +81,8 @@ fn expect_silence(servers: &[&Server]) {
 #[test]
 fn a_port_that_is_taken_at_one_server_fails_there_alone_and_until_it_is_free() {
     let Some(postgres) = Postgres::start() else { return };
-    let (here, other) = (server(&postgres.section(), "127.0.0.1"), server(&postgres.section(), "127.0.0.2"));
+    let (here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let echo = Target::echo();
     let port = fresh_port();
     let holder = TcpListener::bind(there(loopback(port))).expect("the port is free");
@@ -227,7 +104,8 @@ fn a_port_that_is_taken_at_one_server_fails_there_alone_and_until_it_is_free() {
 #[test]
 fn a_token_made_at_one_server_is_good_at_the_other_until_it_is_revoked() {
     let Some(postgres) = Postgres::start() else { return };
-    let (here, other) = (server(&postgres.section(), "127.0.0.1"), server(&postgres.section(), "127.0.0.2"));
+    let (here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let token = here.token("home", &[]);
     // The pin is that of the server that is dialled.
     let Token { pin, .. } = other.token("other", &[]);
@@ -250,7 +128,8 @@ fn a_token_made_at_one_server_is_good_at_the_other_until_it_is_revoked() {
 #[test]
 fn a_killed_server_is_missed_by_nobody_and_finds_everything_again() {
     let Some(postgres) = Postgres::start() else { return };
-    let (mut here, other) = (server(&postgres.section(), "127.0.0.1"), server(&postgres.section(), "127.0.0.2"));
+    let (mut here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let echo = Target::echo();
     let public = here.map_with(echo.address, &direct());
     wait_until("the mapping on the other server", SOON, || is_served(there(public)));
@@ -268,7 +147,8 @@ fn a_killed_server_is_missed_by_nobody_and_finds_everything_again() {
 #[test]
 fn without_its_database_a_server_serves_on_and_refuses_changes_until_it_is_back() {
     let Some(mut postgres) = Postgres::start() else { return };
-    let (here, other) = (server(&postgres.section(), "127.0.0.1"), server(&postgres.section(), "127.0.0.2"));
+    let (here, other) =
+        (server(&section(&postgres.url()), "127.0.0.1"), server(&section(&postgres.url()), "127.0.0.2"));
     let echo = Target::echo();
     let public = here.map_with(echo.address, &direct());
     wait_until("the mapping on the other server", SOON, || is_served(there(public)));
@@ -371,7 +251,7 @@ fn two_servers_that_start_at_once_make_the_tables_and_the_first_token_once() {
     let Some(postgres) = Postgres::start() else { return };
     for _ in 0..3 {
         postgres.ask("DROP SCHEMA IF EXISTS portwright CASCADE").expect("nothing is there");
-        let section = postgres.section();
+        let section = section(&postgres.url());
         let start = |public: &'static str| {
             let section = section.clone();
             std::thread::spawn(move || server(&section, public))
@@ -388,7 +268,7 @@ fn two_servers_that_start_at_once_make_the_tables_and_the_first_token_once() {
 #[test]
 fn each_byte_counts_once_whichever_server_carries_it() {
     let Some(postgres) = Postgres::start() else { return };
-    let section = format!("{}\nstats: {{ record_interval: 1 }}", postgres.section());
+    let section = format!("{}\nstats: {{ record_interval: 1 }}", section(&postgres.url()));
     let (mut here, other) = (server(&section, "127.0.0.1"), server(&section, "127.0.0.2"));
     let echo = Target::echo();
     let public = here.map_with(echo.address, &direct());
@@ -446,8 +326,8 @@ fn a_database_that_cannot_be_used_is_refused_with_a_way_out_and_without_its_pass
     assert!(code == 3 && said.contains("chmod"), "{said}");
     let both = format!("{{ path: mappings.db, url_file: url, url: '{}' }}", postgres.url());
     assert_eq!(refuse(&both).0, 2);
-    drop(server(&postgres.section(), "127.0.0.1"));
+    drop(server(&section(&postgres.url()), "127.0.0.1"));
     postgres.ask("UPDATE portwright.version SET version = 99").expect("as a later version leaves it");
-    let (code, said) = refuse(&postgres.section());
+    let (code, said) = refuse(&section(&postgres.url()));
     assert!(code == 3 && said.contains("later version"), "{said}");
 }

@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::toxic::Proxy;
-use crate::support::{Answer, PORTWRIGHT, free_block};
+pub(super) use crate::support::fresh_port;
+use crate::support::{Answer, PORTWRIGHT};
 
 pub(super) const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
 
@@ -46,17 +46,6 @@ pub(super) fn wait_until(what: &str, within: Duration, mut holds: impl FnMut() -
 /// Lets a fault last; the length is part of the fault.
 pub(super) fn lasts(length: Duration) {
     thread::sleep(length);
-}
-
-/// A port that no other test gets, below the ephemeral range.
-pub(super) fn fresh_port() -> u16 {
-    static BLOCK: Mutex<(u16, u16)> = Mutex::new((0, 100));
-    let mut block = BLOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if block.1 == 100 {
-        *block = (free_block(100), 0);
-    }
-    block.1 += 1;
-    block.0 + block.1 - 1
 }
 
 pub(super) fn loopback(port: u16) -> SocketAddr {

@@ -8,8 +8,8 @@ use tokio::time::{sleep, timeout};
 
 use super::super::super::tokens::TokenTable;
 use super::tables::CHANNEL;
-use super::url::Place;
-use super::{ANSWER_WAIT, Desk, Trouble, connect, tokens, why};
+use super::{Desk, tokens};
+use crate::remote::postgres::{ANSWER_WAIT, Place, Trouble, connect, why};
 
 /// How often the tables are read although nothing was heard, in case a notification was lost on the way.
 const LOOK_EVERY: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! `database.url`: where the database is, who we are there, and how far its TLS is trusted.
+//! The URL of a database: where the database is, who we are there, and how far its TLS is trusted.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,30 +9,38 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::CONNECT_WAIT;
 use super::tls::{Checks, Connector};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Error;
 use crate::model::Secret;
-use crate::tunnel::logbook;
-use crate::tunnel::store::named_file;
-use crate::words::tunnel::TunnelWords;
+use crate::remote::named_file;
 
 /// After how long without an answer a connection counts as lost.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Shorter passwords than this are parts of ordinary words, and masking these would make the log unreadable.
-const MASKED_MIN: usize = 6;
-
 /// Where the database is.
 #[derive(Clone)]
-pub(super) struct Place {
-    pub(super) config: Config,
-    pub(super) tls: Connector,
+pub(crate) struct Place {
+    /// Who we are there, and how long may be waited.
+    pub(crate) config: Config,
+    /// How connections become secure.
+    pub(crate) tls: Connector,
     /// For people: host and name of the database, never the password.
-    pub(super) address: String,
+    pub(crate) address: String,
+}
+
+/// Why a URL cannot be used; none of it repeats the URL.
+#[derive(Debug)]
+pub(crate) enum UrlFault {
+    /// It is none of a database, or has parameters that nobody knows.
+    Wrong,
+    /// `sslmode=verify-full` without an authority.
+    NoRoots,
+    /// The authority's certificate cannot be used.
+    Unusable(Error),
 }
 
 /// Reads `url`; the error never repeats it.
-pub(super) fn read(url: &Secret) -> Result<Place> {
-    let wrong = || Error::new(ErrorKind::Usage, TunnelWords::DatabaseUrlWrong);
+pub(crate) fn read(url: &Secret) -> Result<Place, UrlFault> {
+    let wrong = || UrlFault::Wrong;
     let (base, mode, roots) = split(url.expose()).ok_or_else(wrong)?;
     // The library's own error could repeat a part of the password.
     let mut config: Config = base.parse().map_err(|_| wrong())?;
@@ -43,7 +51,7 @@ pub(super) fn read(url: &Secret) -> Result<Place> {
         (None, None) if config.get_hosts().iter().all(is_here) => (SslMode::Prefer, Checks::Nothing),
         (None | Some("require"), None) => (SslMode::Require, Checks::Nothing),
         (None | Some("require" | "verify-full"), Some(roots)) => (SslMode::Require, Checks::Authority(roots)),
-        (Some("verify-full"), None) => return Err(Error::new(ErrorKind::Usage, TunnelWords::DatabaseRootsMissing)),
+        (Some("verify-full"), None) => return Err(UrlFault::NoRoots),
         _ => return Err(wrong()),
     };
     config.ssl_mode(ssl).connect_timeout(CONNECT_WAIT).keepalives_idle(SILENCE).tcp_user_timeout(SILENCE);
@@ -53,12 +61,8 @@ pub(super) fn read(url: &Secret) -> Result<Place> {
     if config.get_hosts().is_empty() {
         return Err(wrong());
     }
-    // Nothing logs it; what a library may do one day is masked all the same.
-    if let Some(password) = config.get_password().filter(|password| password.len() >= MASKED_MIN) {
-        logbook::hide(&Secret::new(String::from_utf8_lossy(password)));
-    }
     let address = address(&base);
-    Ok(Place { config, tls: Connector::new(&checks)?, address })
+    Ok(Place { config, tls: Connector::new(&checks).map_err(UrlFault::Unusable)?, address })
 }
 
 /// Tells whether a host is this machine, whatever its names resolve to.
@@ -124,13 +128,12 @@ mod tests {
             "postgres:///tunnel",
         ] {
             let Err(error) = read(wrong) else { panic!("{wrong} was read") };
-            assert_eq!(error.kind(), ErrorKind::Usage, "{wrong}");
-            assert!(!error.to_string().contains("canary-1"), "{error}");
+            assert!(matches!(error, UrlFault::Wrong), "{wrong}");
         }
         let Err(error) = read("postgres://pw:canary-1@host/tunnel?sslmode=verify-full") else { panic!("no roots") };
-        assert!(error.to_string().contains("sslrootcert"), "{error}");
+        assert!(matches!(error, UrlFault::NoRoots), "{error:?}");
         let missing = "postgres://host/tunnel?sslrootcert=/nonexistent/ca.pem";
         let Err(error) = read(missing) else { panic!("no file") };
-        assert_eq!(error.kind(), ErrorKind::Missing);
+        assert!(matches!(error, UrlFault::Unusable(_)), "{error:?}");
     }
 }

@@ -4,21 +4,27 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::open_to_others;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::open_to_others;
 use crate::words::Message;
 use crate::words::tunnel::TunnelWords;
 
 /// The largest configuration, environment, key or certificate file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Reads a text file; `words` says what could not be read.
-pub(super) fn read_text(path: &Path, words: impl Into<Message>) -> Result<String> {
+/// Reads a text file of at most 1 MiB; `words` says what could not be read.
+///
+/// # Errors
+/// `Missing` when it cannot be read or is no regular file.
+pub fn read_text(path: &Path, words: impl Into<Message>) -> Result<String> {
     read(path, false).map_err(|error| unreadable(path, words, &error)).map(|(text, _)| text)
 }
 
 /// Reads a text file that holds a secret; one that others can read or write is refused with `open` and `close`.
-pub(super) fn read_secret(
+///
+/// # Errors
+/// `Missing` when it cannot be read or is no regular file; `Refused` when others can read or write it.
+pub fn read_secret(
     path: &Path,
     words: impl Into<Message>,
     open: impl FnOnce(PathBuf) -> Message,

@@ -16,7 +16,10 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::error::Result;
-use crate::tunnel::tls::database_config;
+use crate::remote::tls::client_config;
+
+/// The protocol name (ALPN) of `PostgreSQL`, from its documentation of the protocol.
+const ALPN: &[u8] = b"postgresql";
 
 /// Whose certificate is accepted.
 pub(super) enum Checks {
@@ -28,7 +31,7 @@ pub(super) enum Checks {
 
 /// Makes connections secure.
 #[derive(Clone)]
-pub(super) struct Connector(Arc<ClientConfig>);
+pub(crate) struct Connector(Arc<ClientConfig>);
 
 impl Connector {
     pub(super) fn new(checks: &Checks) -> Result<Self> {
@@ -36,7 +39,7 @@ impl Connector {
             Checks::Nothing => None,
             Checks::Authority(path) => Some(path.as_path()),
         };
-        database_config(authority).map(|config| Self(Arc::new(config)))
+        client_config(authority, ALPN).map(|config| Self(Arc::new(config)))
     }
 }
 
@@ -52,7 +55,7 @@ impl MakeTlsConnect<Socket> for Connector {
 }
 
 /// One connection that is about to be made secure.
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
@@ -68,7 +71,7 @@ impl TlsConnect<Socket> for Handshake {
 }
 
 /// A secure connection.
-pub(super) struct Secured(tokio_rustls::client::TlsStream<Socket>);
+pub(crate) struct Secured(tokio_rustls::client::TlsStream<Socket>);
 
 impl TlsStream for Secured {
     fn channel_binding(&self) -> ChannelBinding {
