@@ -2,6 +2,7 @@
 
 mod faults;
 mod guide;
+mod listen;
 mod services;
 mod storm;
 mod verbs;
