@@ -3,9 +3,11 @@
 mod faults;
 mod guide;
 mod listen;
+mod machine;
 mod services;
 mod storm;
 mod verbs;
+mod wans;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
