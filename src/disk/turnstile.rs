@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use super::os;
 use super::row::Place;
 
-/// How long the lock may be taken again without standing in the row: a few changes, since to wake the next one costs as
-/// much as one. Thirty-two contenders then wait for about 16 ms.
-const TURN: Duration = Duration::from_micros(500);
+/// How long the lock may be taken again without standing in the row: a few changes. To wake the next one costs as much as
+/// one of them, so a shorter turn shortens the longest wait and makes the usual taking slower.
+const TURN: Duration = Duration::from_millis(1);
 
 /// How long one stands in the row before it goes around it: somebody in it may have been stopped.
 const ROW_PATIENCE: Duration = Duration::from_secs(1);

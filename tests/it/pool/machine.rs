@@ -33,7 +33,7 @@ impl Drop for Clock {
     }
 }
 
-/// Sets the real clock, for everybody on this machine: only where PORTWRIGHT_CLOCK=1 says that nobody minds.
+/// Sets the real clock, for everybody on this machine: only where `PORTWRIGHT_CLOCK=1` says that nobody minds.
 #[test]
 fn a_clock_that_is_really_set_takes_no_lease_and_gives_none_more_time() {
     if std::env::var_os("PORTWRIGHT_CLOCK").is_none_or(|value| value != "1") {
