@@ -267,7 +267,7 @@ fn valued_of_one(path: &str, id: &str) -> Option<(H, H)> {
         (_, "rounds") => (H::BenchRounds, H::CountValue),
         (_, "report") => (H::BenchReport, H::FileValue),
         (_, "direct") => (H::BenchDirect, H::HostPortValue),
-        (_, "listen") => (H::BenchListen, H::AddressValue),
+        ("bench serve", "listen") => (H::BenchListen, H::AddressValue),
         _ => return None,
     })
 }
