@@ -145,6 +145,9 @@ pub enum Verb {
     /// Keeps a native service running; started by ourselves, never by a person.
     #[command(hide = true)]
     Supervise(SuperviseArgs),
+    /// Becomes a program that was given sockets; started by ourselves, never by a person.
+    #[command(hide = true)]
+    Become(BecomeArgs),
 }
 
 /// `why`.
@@ -449,6 +452,7 @@ impl Verb {
             Self::Bench(BenchArgs { verb: Some(BenchVerb::Serve(_)), .. }) => "bench-serve",
             Self::Bench(_) => "bench",
             Self::Supervise(_) => "supervise",
+            Self::Become(_) => "become",
         }
     }
 }

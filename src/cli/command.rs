@@ -134,6 +134,7 @@ fn about(path: &str) -> Option<H> {
         "bench" => H::Bench,
         "bench serve" => H::BenchServe,
         "supervise" => H::Supervise,
+        "become" => H::Become,
         _ => return None,
     })
 }
@@ -268,7 +269,7 @@ fn valued_of_one(path: &str, id: &str) -> Option<(H, H)> {
         (_, "rounds") => (H::BenchRounds, H::CountValue),
         (_, "report") => (H::BenchReport, H::FileValue),
         (_, "direct") => (H::BenchDirect, H::HostPortValue),
-        (_, "listen") => (H::BenchListen, H::AddressValue),
+        ("bench serve", "listen") => (H::BenchListen, H::AddressValue),
         _ => return None,
     })
 }
@@ -324,6 +325,7 @@ fn valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "exposes") => (H::Expose, H::TargetValue),
         (_, "state") => (H::State, H::DirValue),
         (_, "spec") => (H::Spec, H::FileValue),
+        ("become", "command") => (H::RunCommand, H::ProgramValue),
         _ => return None,
     })
 }
@@ -348,6 +350,7 @@ fn pool_valued(path: &str, id: &str) -> Option<(H, H)> {
         (_, "pid") => (H::WhichPid, H::PidValue),
         (_, "id") => (H::WhichId, H::IdValue),
         (_, "ports") => (H::WhichPorts, H::PortValue),
+        (_, "listen") => (H::PoolListen, H::ListenValue),
         (_, "command") => (H::RunCommand, H::ProgramValue),
         _ => return None,
     })

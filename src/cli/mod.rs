@@ -124,6 +124,7 @@ fn dispatch(arguments: &Arguments, talk: &Talk, environment: &Environment) -> Re
         Verb::Service { verb } => daemon::run(verb, talk, environment),
         Verb::Bench(typed) => bench::run(typed, talk),
         Verb::Supervise(typed) => tunnel::supervise(typed),
+        Verb::Become(typed) => Err(pool::become_program(typed)),
     }
 }
 

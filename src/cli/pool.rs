@@ -1,16 +1,20 @@
 //! `pool`: leases ports, gives them back, shows them, and runs programs with ports of their own.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::args::{Arguments, PoolAllocArgs, PoolArgs, PoolLeaseArgs, PoolRunArgs, PoolVerb, PoolWhichArgs};
+use socket2::Socket;
+
+use super::args::{
+    Arguments, BecomeArgs, PoolAllocArgs, PoolArgs, PoolLeaseArgs, PoolRunArgs, PoolVerb, PoolWhichArgs,
+};
 use super::pool_document::{LeasesDocument, ReleaseDocument, UsageDocument};
 use super::table::{Cell, table};
 use super::{Ending, Environment, Talk, wishes};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host;
+use crate::host::{self, Listening};
 use crate::lease::{
     Granted, Lease, Life, Looked, Options, Pool, PoolToml, Release, Request, SHARED_RUN_TTL, SHARED_TTL, TTL, Wan,
 };
@@ -28,6 +32,10 @@ const STORE_FILE_VARIABLE: &str = "PORTWRIGHT_POOL_STORE_FILE";
 const GROUP_VARIABLE: &str = "PORTWRIGHT_POOL_GROUP";
 /// The group of hosts that were put into none.
 const GROUP: &str = "default";
+/// The hidden verb that a program with sockets is started by.
+const BECOME: &str = "become";
+/// How often ports are taken anew when somebody binds one at the same moment.
+const ATTEMPTS: u32 = 3;
 /// Who holds a lease that was taken for nobody in this namespace: its first process, which lasts as long as it does.
 const FIRST_PROCESS: u32 = 1;
 
@@ -282,10 +290,12 @@ fn run_program(pool: &Pool, typed: &PoolRunArgs, talk: &Talk) -> Result<Ending> 
     if request.purpose.is_empty() {
         request.purpose = PathBuf::from(&program).file_name().unwrap_or(&program).to_string_lossy().into_owned();
     }
-    let lease = pool.acquire(&request)?;
+    let (lease, sockets) = leased(pool, &request, typed)?;
     pool.notes().into_iter().for_each(|note| talk.warn(note));
-    let sockets = if typed.hold { lease.bind().map_err(|error| unheld(&lease, &error))? } else { Vec::new() };
-    let mut command = Command::new(filled(&program, &lease));
+    let (mut command, held) = match sockets {
+        Sockets::Handed(sockets) => (handing_on(&filled(&program, &lease), sockets)?, Vec::new()),
+        Sockets::Held(sockets) => (Command::new(filled(&program, &lease)), sockets),
+    };
     command.args(typed.command.iter().skip(1).map(|word| filled(word, &lease))).env("PORT", lease.port().to_string());
     for (index, port) in lease.ports().enumerate() {
         command.env(format!("PORT{}", index + 1), port.to_string());
@@ -307,14 +317,57 @@ fn run_program(pool: &Pool, typed: &PoolRunArgs, talk: &Talk) -> Result<Ending> 
             warn(lease.borrow().renew());
         }
     };
-    let code = host::stand_in(&mut command, interval, started, tick);
-    drop(sockets);
+    let code = host::stand_in(command, interval, started, tick);
+    drop(held);
     warn(lease.into_inner().release());
-    let code = code.map_err(|error| {
-        let words = LeaseWords::NotStarted { program: program.to_string_lossy().into_owned(), why: error.to_string() };
-        Error::new(ErrorKind::Missing, words)
-    })?;
-    Ok(Ending::Passed(code))
+    Ok(Ending::Passed(code.map_err(|error| not_started(&program, &error))?))
+}
+
+fn not_started(program: &OsStr, error: &std::io::Error) -> Error {
+    let words = LeaseWords::NotStarted { program: program.to_string_lossy().into_owned(), why: error.to_string() };
+    Error::new(ErrorKind::Missing, words)
+}
+
+/// Sockets on the ports of a lease.
+enum Sockets {
+    /// Kept here, so that no connection gets the ports.
+    Held(Vec<Socket>),
+    /// For the program.
+    Handed(Vec<Listening>),
+}
+
+/// Takes the lease, and the sockets that were asked for. A port that somebody bound between the two is given back, and
+/// others are taken.
+fn leased(pool: &Pool, request: &Request, typed: &PoolRunArgs) -> Result<(Lease, Sockets)> {
+    let mut attempts = 1..=ATTEMPTS;
+    loop {
+        let lease = pool.acquire(request)?;
+        let sockets = match typed.listen {
+            Some(listen) => lease.listen(listen.protocols()).map(Sockets::Handed),
+            None if typed.hold => lease.bind().map(Sockets::Held),
+            None => Ok(Sockets::Held(Vec::new())),
+        };
+        match sockets {
+            Ok(sockets) => return Ok((lease, sockets)),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && attempts.next().is_some() => {}
+            Err(error) => return Err(unheld(&lease, &error)),
+        }
+    }
+}
+
+fn handing_on(program: &OsStr, sockets: Vec<Listening>) -> Result<Command> {
+    host::handing_on(BECOME, program, sockets).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::Unsupported {
+            return Error::new(ErrorKind::Refused, LeaseWords::NoListening);
+        }
+        not_started(program, &error)
+    })
+}
+
+/// Makes this process the program that a person wanted to run; what is returned is why it could not be started.
+pub(super) fn become_program(typed: &BecomeArgs) -> Error {
+    let error = host::become_program(&typed.command);
+    not_started(typed.command.first().map_or(OsStr::new(""), OsString::as_os_str), &error)
 }
 
 /// How often a renewal is tried in the time after which it is due.

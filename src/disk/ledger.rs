@@ -1,17 +1,17 @@
-//! A file that many processes read and replace, one after the other: a lock with a deadline, and atomic replacement.
+//! A file that many processes read and replace, one after the other: a lock with a deadline (`turnstile.rs`), and atomic
+//! replacement.
 //!
 //! A write is not synced. What is kept here is worth nothing after a power cut, and a process that is killed loses
 //! nothing, because the system has the bytes. What a power cut leaves may be an old file or garbage: the reader checks.
 
-use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::dirs::create_private_folder;
 use super::failure::failure;
 use super::read::read_regular;
+use super::turnstile::{Passed, Turnstile};
 use super::{os, records, replace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::words::disk::DiskWords;
@@ -23,10 +23,10 @@ const LEDGER_BYTES_MAX: u64 = 16 << 20;
 const PRIVATE: u32 = 0o600;
 
 /// A file under a lock. The lock is a file of its own beside it, because the ledger is replaced as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
-    lock: PathBuf,
+    turnstile: Turnstile,
 }
 
 /// The ledger while this process alone may read and replace it; given back when this is dropped, or by the system
@@ -34,7 +34,7 @@ pub struct Ledger {
 #[derive(Debug)]
 pub struct HeldLedger<'a> {
     ledger: &'a Ledger,
-    file: File,
+    _passed: Passed,
 }
 
 impl Ledger {
@@ -50,9 +50,7 @@ impl Ledger {
             let words = DiskWords::WeakDisk { path, system };
             return Err(Error::new(ErrorKind::Refused, words).hint(DiskWords::WeakDiskHint));
         }
-        let mut lock = path.clone().into_os_string();
-        lock.push(".lock");
-        Ok(Self { path, lock: lock.into() })
+        Ok(Self { turnstile: Turnstile::of(&path), path })
     }
 
     /// Returns the path of the file, without links.
@@ -67,40 +65,16 @@ impl Ledger {
         Ok(read_regular(&self.path, LEDGER_BYTES_MAX)?.map(|(bytes, _)| bytes))
     }
 
-    /// Takes the lock, waiting up to `patience`. Busy when others outlast it. Whoever waits gets it in the order in which
-    /// the system keeps them.
+    /// Takes the lock, waiting up to `patience`; whoever waits gets it in turn. Busy when others outlast the patience.
     pub fn hold(&self, patience: Duration) -> Result<HeldLedger<'_>> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Some(file) = self.taken(left)? else { return Err(self.busy(patience)) };
-            // Somebody may have removed the lock file while we waited: then others lock another one.
-            if os::is_same_file(&file, &self.lock) {
-                return Ok(HeldLedger { ledger: self, file });
-            }
-        }
-    }
-
-    /// Takes the lock; `None` when others outlast the patience.
-    fn taken(&self, patience: Duration) -> Result<Option<File>> {
-        let told = |error: &io::Error| failure(error, &self.lock);
-        let file = os::open_lock(&self.lock).map_err(|error| told(&error))?;
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(told(&error)),
-        }
-        // The system's own wait has no deadline, so another thread waits. One that gets the lock too late drops it.
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let wait = move || sender.send(file.lock().map(|()| file));
-        std::thread::Builder::new().name("lock".into()).spawn(wait).map_err(|error| told(&error))?;
-        let taken = receiver.recv_timeout(patience).ok().transpose();
-        taken.map_err(|error| told(&error))
+        let taken = self.turnstile.pass(Instant::now() + patience);
+        let taken = taken.map_err(|error| failure(&error, self.turnstile.path()))?;
+        taken.map(|passed| HeldLedger { ledger: self, _passed: passed }).ok_or_else(|| self.busy(patience))
     }
 
     fn busy(&self, patience: Duration) -> Error {
         let words = DiskWords::LedgerBusy { path: self.path.clone(), seconds: patience.as_secs() };
-        Error::new(ErrorKind::Busy, words).hint(DiskWords::LedgerBusyHint { path: self.lock.clone() })
+        Error::new(ErrorKind::Busy, words).hint(DiskWords::LedgerBusyHint { path: self.turnstile.path().to_path_buf() })
     }
 }
 
@@ -134,12 +108,6 @@ impl HeldLedger<'_> {
             .unwrap_or_else(|| path.with_added_extension("bad"));
         replace::rename(path, &aside).map_err(|error| failure(&error, path))?;
         Ok(aside)
-    }
-}
-
-impl Drop for HeldLedger<'_> {
-    fn drop(&mut self) {
-        let _ = self.file.unlock();
     }
 }
 
@@ -214,7 +182,7 @@ mod tests {
         let ledger = Ledger::open(&root.path().join("pool.json"), false).unwrap();
         let held = ledger.hold(Duration::ZERO).unwrap();
         held.write(b"old").unwrap();
-        let mut reader = File::open(ledger.path()).unwrap();
+        let mut reader = std::fs::File::open(ledger.path()).unwrap();
         for _ in 0..3 {
             held.write(b"new and longer").unwrap();
         }
@@ -223,7 +191,7 @@ mod tests {
         assert_eq!(heard, "old");
         let mut names: Vec<_> = root.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["pool.json", "pool.json.lock"]);
+        assert_eq!(names, ["pool.json", "pool.json.lock", "pool.json.row"]);
         std::fs::remove_file(ledger.path()).unwrap();
         std::fs::create_dir(ledger.path()).unwrap();
         held.write(b"no folder is swapped").unwrap_err();
@@ -234,15 +202,15 @@ mod tests {
     fn a_lock_file_that_was_removed_does_not_let_two_in() {
         let root = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&root.path().join("pool.json"), false).unwrap();
-        let old = os::open_lock(&ledger.lock).unwrap();
-        let removed = std::fs::remove_file(&ledger.lock);
+        let old = os::open_lock(ledger.turnstile.path()).unwrap();
+        let removed = std::fs::remove_file(ledger.turnstile.path());
         if cfg!(windows) {
             removed.expect_err("a lock file that is open cannot be removed there");
             return;
         }
         removed.unwrap();
-        assert!(!os::is_same_file(&old, &ledger.lock));
+        assert!(!os::is_same_file(&old, ledger.turnstile.path()));
         ledger.hold(Duration::ZERO).unwrap();
-        assert!(!os::is_same_file(&old, &ledger.lock));
+        assert!(!os::is_same_file(&old, ledger.turnstile.path()));
     }
 }

@@ -25,8 +25,14 @@ mod records;
 mod recover;
 mod replace;
 mod room;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_row.rs"]
+mod row;
+#[cfg(target_os = "linux")]
+mod row;
 mod state;
 mod transaction;
+mod turnstile;
 mod undo;
 
 pub use apply::{ApplyOptions, Change};

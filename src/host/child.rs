@@ -14,7 +14,7 @@ use std::time::Duration;
 /// # Errors
 /// As the system's, when the child cannot be started.
 pub fn stand_in(
-    command: &mut Command,
+    command: Command,
     interval: Duration,
     started: impl FnOnce(u32),
     mut tick: impl FnMut(),
@@ -52,10 +52,12 @@ mod imp {
         target: Arc<Mutex<Option<Pid>>>,
     }
 
-    pub(super) fn start(command: &mut Command, ended: Sender<()>) -> io::Result<Standing> {
+    pub(super) fn start(mut command: Command, ended: Sender<()>) -> io::Result<Standing> {
         // From here on a signal waits for the child instead of ending this process and leaving the child behind.
         let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
         let child = command.spawn()?;
+        // What it was given is the child's alone: sockets that this process had, too, would outlive it.
+        drop(command);
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let target = Arc::new(Mutex::new(pid));
         let passed_on = Arc::clone(&target);
@@ -113,10 +115,11 @@ mod imp {
 
     pub(super) struct Standing(std::sync::Arc<std::sync::Mutex<Child>>, u32);
 
-    pub(super) fn start(command: &mut Command, ended: Sender<()>) -> io::Result<Standing> {
+    pub(super) fn start(mut command: Command, ended: Sender<()>) -> io::Result<Standing> {
         // Ctrl-C reaches every process of the console, the child among them.
         let _ = signal_hook::flag::register(SIGINT, std::sync::Arc::default());
         let child = command.spawn()?;
+        drop(command);
         let pid = child.id();
         let child = std::sync::Arc::new(std::sync::Mutex::new(child));
         let watched = std::sync::Arc::clone(&child);

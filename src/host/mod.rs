@@ -6,6 +6,7 @@
 mod attribute;
 mod child;
 mod files;
+mod hand_on;
 mod health;
 mod identity;
 mod init;
@@ -44,6 +45,7 @@ use windows as system;
 pub use attribute::attribute;
 pub use child::stand_in;
 pub use files::{read_secret, read_text};
+pub use hand_on::{Listening, become_program, handing_on, listen};
 pub use health::{firewall_health, machine_health, network_health, services_health};
 pub use identity::{
     Process, boot_id, in_container, ipv6_available, machine_name, os, privileged_user, process_alive, process_of,

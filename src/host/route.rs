@@ -1,9 +1,6 @@
 //! By which address other machines are likely to reach this one, and which one an interface has.
 
-use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-
-use sysinfo::Networks;
 
 /// Addresses of the documentation (RFC 5737, RFC 3849), which are nobody's: the system only looks up its route to them.
 const FAR_AWAY: [(IpAddr, IpAddr); 2] = [
@@ -29,13 +26,32 @@ pub fn outward_address() -> Option<IpAddr> {
 /// Returns the address of an interface: an IPv4 one before an IPv6 one, and none that is good for its own link alone.
 #[must_use]
 pub fn interface_address(name: &str) -> Option<IpAddr> {
-    let networks = Networks::new_with_refreshed_list().ok()?;
-    let addresses = networks.get(OsStr::new(name))?.ip_networks().iter().map(|network| network.addr);
     let usable = |address: &IpAddr| match address {
         IpAddr::V4(_) => true,
         IpAddr::V6(address) => !address.is_unicast_link_local(),
     };
-    addresses.filter(usable).min_by_key(|address| (address.is_ipv6(), *address))
+    addresses_of(name).into_iter().filter(usable).min_by_key(|address| (address.is_ipv6(), *address))
+}
+
+/// The addresses of an interface of this network namespace, whatever `/sys` shows.
+#[cfg(target_os = "linux")]
+fn addresses_of(name: &str) -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let ours =
+        interfaces.filter(|interface| interface.interface_name == name).filter_map(|interface| interface.address);
+    let ip = |address: nix::sys::socket::SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    };
+    ours.filter_map(ip).collect()
+}
+
+/// The addresses of an interface.
+#[cfg(not(target_os = "linux"))]
+fn addresses_of(name: &str) -> Vec<IpAddr> {
+    let Ok(networks) = sysinfo::Networks::new_with_refreshed_list() else { return Vec::new() };
+    let found = networks.get(std::ffi::OsStr::new(name));
+    found.map(|network| network.ip_networks().iter().map(|network| network.addr).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

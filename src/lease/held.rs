@@ -9,8 +9,8 @@ use socket2::Socket;
 use super::pool::Pool;
 use super::table::{Granted, Holder};
 use crate::error::Result;
-use crate::host;
-use crate::model::Port;
+use crate::host::{self, Listening};
+use crate::model::{Port, Protocol};
 
 /// One or more ports, leased until this is dropped.
 #[derive(Debug)]
@@ -71,6 +71,22 @@ impl Lease {
             host::bind_for_later(SocketAddr::new(address, lease.port.get()))
         };
         self.leases.iter().map(bind).collect()
+    }
+
+    /// Binds sockets that another program is given: to the address of the WAN and each port, TCP ones listening. They are
+    /// called by their protocol and the place of their port, `tcp1`, `udp1`, `tcp2`.
+    ///
+    /// # Errors
+    /// As the system's.
+    pub fn listen(&self, protocols: &[Protocol]) -> io::Result<Vec<Listening>> {
+        let each = self.leases.iter().zip(1_u32..);
+        let each = each.flat_map(|(lease, place)| protocols.iter().map(move |protocol| (lease, place, *protocol)));
+        let listen = |(lease, place, protocol): (&Granted, u32, Protocol)| {
+            let socket = host::listen(self.pool.address_of(lease), lease.port, protocol, self.pool.ipv6())?;
+            let kind = if protocol == Protocol::Tcp { "tcp" } else { "udp" };
+            Ok(Listening { socket, name: format!("{kind}{place}") })
+        };
+        each.map(listen).collect()
     }
 
     /// Lets go without giving back: the lease lasts as long as its holder, or its time.

@@ -99,6 +99,7 @@ catalogue! {
         ServiceRole => "Which one: server or client [default: both]", "server 或 client [默认：两者]";
         ServiceRunAs => "The user that it runs as [default: one that exists only while it runs]", "运行服务的用户 [默认：仅在运行期间存在的用户]";
         ServiceJoin => "A join code: its token goes into a file that only the service reads", "加入码；其中的令牌会写入只有该服务能读取的文件";
+        Become => "Become a program that was given sockets (internal)", "变为已获得套接字的程序（内部使用）";
         Supervise => "Keep a native service running (internal)", "看护本机服务进程（内部使用）";
 
         QuickStartTune => "Also change the network settings of the system that this host needs (`portwright tune`)",
@@ -138,6 +139,7 @@ catalogue! {
         RuntimeValue => "RUNTIME", "运行方式";
         ProfileValue => "PROFILE", "配置";
         FormatValue => "FORMAT", "格式";
+        ListenValue => "tcp|udp|both", "tcp|udp|both";
         ProtocolValue => "PROTOCOL", "协议";
         ReportValue => "KIND=FILE", "类型=文件";
         ServerValue => "HOST:PORT", "主机:端口";
@@ -250,6 +252,8 @@ catalogue! {
         WhichId => "The lease with this id", "该标识的租约";
         WhichPorts => "The ports", "端口";
         PoolHold => "Keep a socket bound to each port meanwhile; the program has to set SO_REUSEADDR", "期间为每个端口保持一个已绑定的套接字；程序须设置 SO_REUSEADDR";
+        PoolListen => "Listen on each port and pass the sockets on as LISTEN_FDS, from file descriptor 3 on; alone: tcp",
+            "监听每个端口，并以 LISTEN_FDS 方式把套接字（自文件描述符 3 起）交给程序；不带值时为 tcp";
         RunCommand => "The program and its arguments; {{port}} and {{port1}} in them stand for ports", "程序及其参数；其中的 {{port}}、{{port1}} 代表端口";
         MappingPort => "The public port", "公网端口";
         MappingTarget => "What it leads to: PORT, HOST or HOST:PORT [default: 127.0.0.1 behind the tunnel]", "映射的目标：端口、主机 或 主机:端口 [默认：隧道后的 127.0.0.1]";
@@ -391,10 +395,12 @@ catalogue! {
   portwright pool release 20000                   归还端口";
         PoolRunExamples => "  portwright pool run -- python3 -m http.server {{port}}
   portwright pool run -n 2 -- sh -c 'serve --http $PORT1 --admin $PORT2'
-  portwright pool run --wan 1 -- ./worker         with PORT in its environment",
+  portwright pool run --wan 1 -- ./worker         with PORT in its environment
+  portwright pool run --listen -- ./server        with a socket that listens already, as LISTEN_FDS",
             "  portwright pool run -- python3 -m http.server {{port}}
   portwright pool run -n 2 -- sh -c 'serve --http $PORT1 --admin $PORT2'
-  portwright pool run --wan 1 -- ./worker         端口在环境变量 PORT 中";
+  portwright pool run --wan 1 -- ./worker         端口在环境变量 PORT 中
+  portwright pool run --listen -- ./server        以 LISTEN_FDS 方式获得已在监听的套接字";
         BenchExamples => "  portwright bench serve --listen 127.0.0.1:9000  a target, for the far side of what is tested
   portwright bench 127.0.0.1:8000 --direct 127.0.0.1:9000  through a tunnel, and how that compares
   portwright bench 127.0.0.1:7 --echo --test ping-pong,connect  any echo server",

@@ -36,6 +36,8 @@ catalogue! {
         InFile { path: PathBuf } => "in {path}", "文件 {path}";
         RunJson => "`pool run` leaves stdout to the program; there is no JSON form of it", "`pool run` 的标准输出属于所运行的程序，没有 JSON 形式";
         NotStarted { program: String, why: String } => "{program} cannot be started: {why}", "无法启动 {program}：{why}";
+        NoListening => "this system cannot pass sockets on to a program; `--hold` keeps the ports until the program binds them",
+            "本系统无法把套接字交给程序；`--hold` 可在程序绑定之前保持端口";
         NotHeld { port: Port, why: String } => "port {port} cannot be held: {why}", "无法保持端口 {port}：{why}";
 
         StoreUrlWrong => "the store must be postgres://USER:PASSWORD@HOST:PORT/NAME or etcd://HOST:PORT", "共享存储应为 postgres://用户:密码@主机:端口/库名 或 etcd://主机:端口";

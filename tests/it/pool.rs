@@ -3,9 +3,12 @@
 mod faults;
 mod fleet;
 mod guide;
+mod listen;
+mod machine;
 mod services;
 mod storm;
 mod verbs;
+mod wans;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser as _;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::values;
-use crate::model::{Port, PortRange, Secret};
+use crate::model::{Port, PortRange, Protocol, Secret};
 
 /// A verb of the pool.
 #[derive(Debug, Clone, Subcommand)]
@@ -157,6 +157,40 @@ pub struct PoolRunArgs {
     /// Keeps a socket bound to each port meanwhile.
     #[arg(long)]
     pub hold: bool,
+    /// Listens on each port and passes the sockets on (`LISTEN_FDS`); alone for TCP.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "tcp", conflicts_with = "hold")]
+    pub listen: Option<ListenChoice>,
+    /// The program and its arguments.
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
+}
+
+/// What sockets a program is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListenChoice {
+    /// TCP, listening.
+    Tcp,
+    /// UDP, bound.
+    Udp,
+    /// One of each for each port.
+    Both,
+}
+
+impl ListenChoice {
+    /// Returns the protocols, in the order of the sockets of a port.
+    #[must_use]
+    pub const fn protocols(self) -> &'static [Protocol] {
+        match self {
+            Self::Tcp => &[Protocol::Tcp],
+            Self::Udp => &[Protocol::Udp],
+            Self::Both => &[Protocol::Tcp, Protocol::Udp],
+        }
+    }
+}
+
+/// `become`.
+#[derive(Debug, Clone, Args)]
+pub struct BecomeArgs {
     /// The program and its arguments.
     #[arg(last = true, required = true)]
     pub command: Vec<OsString>,

@@ -36,9 +36,12 @@ fn pool() -> Pool {
 
 #[test]
 fn the_scripts_of_the_guide_lease_and_give_back() {
+    if !have("python3", Command::new("python3").arg("--version").output().is_ok()) {
+        return;
+    }
     let pool = pool();
     let all: Vec<String> = blocks("bash").iter().map(|block| printed(&pool, "bash", "-c", block)).collect();
-    assert_eq!(all, ["P0 is ours\n", "listening on P1\n--http P2 --admin P3\n"]);
+    assert_eq!(all, ["P0 is ours\n", "listening on P1\n--http P2 --admin P3\n", "a socket on P4\n"]);
     assert!(pool.leases().is_empty());
 }
 
