@@ -2,22 +2,24 @@
 //!
 //! Whoever gives a lock back and returns at once has it again before one that sleeps is awake, and so one that sleeps may
 //! wait for long. Therefore those that wait stand in a row first (`row.rs`), and whoever returns stands behind them. The
-//! lock itself is a plain one, and it alone decides who may change what: the row is a courtesy. A process that does not
-//! know it, one that may not open it, and one that finds it standing still go to the lock.
+//! first of it is awake and looks for the lock without pause: to wake it only when the lock is free would take as long as
+//! a change takes. Who has the lock steps out, which calls the next one while the lock is still held.
+//!
+//! The lock itself is a plain one, and it alone decides who may change what: the row is a courtesy. A process that does
+//! not know it, one that may not open it, and one that finds it standing still go to the lock.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::os;
 use super::row::Place;
 
-/// How long the lock may be taken again without standing in the row: a few changes. To wake the next one costs as much as
-/// one of them, so a shorter turn shortens the longest wait and makes the usual taking slower.
-const TURN: Duration = Duration::from_millis(1);
+/// How long the first of the row looks for the lock before it sleeps: many changes. Who holds it for longer was stopped.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How long one stands in the row before it goes around it: somebody in it may have been stopped.
 const ROW_PATIENCE: Duration = Duration::from_secs(1);
@@ -27,21 +29,15 @@ const ROW_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Turnstile {
     lock: PathBuf,
     row: PathBuf,
-    /// When the lock was last had by standing in the row.
-    turn: Mutex<Option<Instant>>,
 }
 
 /// The lock, given back when this is dropped, or by the system when the process dies.
 #[derive(Debug)]
-pub(super) struct Passed {
-    lock: File,
-    /// Given up after the lock, so that the next one finds it free.
-    _place: Option<Place>,
-}
+pub(super) struct Passed(File);
 
 impl Drop for Passed {
     fn drop(&mut self) {
-        let _ = self.lock.unlock();
+        let _ = self.0.unlock();
     }
 }
 
@@ -49,7 +45,7 @@ impl Turnstile {
     /// Names the lock of a file: two files beside it, made when they are needed.
     pub(super) fn of(path: &Path) -> Self {
         let beside = |extension| path.with_added_extension(extension);
-        Self { lock: beside("lock"), row: beside("row"), turn: Mutex::default() }
+        Self { lock: beside("lock"), row: beside("row") }
     }
 
     /// Returns the file of the lock.
@@ -62,58 +58,68 @@ impl Turnstile {
         loop {
             let Some(passed) = self.lock(deadline)? else { return Ok(None) };
             // Somebody may have removed the lock file while we waited: then others lock another one.
-            if os::is_same_file(&passed.lock, &self.lock) {
+            if os::is_same_file(&passed.0, &self.lock) {
                 return Ok(Some(passed));
             }
         }
     }
 
     fn lock(&self, deadline: Instant) -> io::Result<Option<Passed>> {
-        let turn = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = os::open_lock(&self.lock)?;
-        if turn().is_some_and(|turn| turn.elapsed() < TURN) && is_taken(&lock)? {
-            return Ok(Some(Passed { lock, _place: None }));
-        }
-        let place = Place::at_once(&self.row).ok();
-        let passed = if place.as_ref().is_some_and(Place::is_first) && is_taken(&lock)? {
-            Some(Passed { lock, _place: place })
-        } else {
-            self.wait(lock, place, deadline)?
+        let place = match Place::at_once(&self.row).ok() {
+            Some(place) if place.is_first() => Some(place),
+            place => self.called(place, deadline),
         };
-        if passed.is_some() {
-            *turn() = Some(Instant::now());
+        // Without a place nobody looks without pause: it would be one of many.
+        let until = if place.is_some() { deadline.min(Instant::now() + LOOK) } else { Instant::now() };
+        while !is_taken(&lock)? {
+            if Instant::now() >= until {
+                return wait(lock, place, deadline);
+            }
+            thread::yield_now();
         }
-        Ok(passed)
+        Ok(Some(Passed(lock)))
     }
 
-    /// The system's own wait has no deadline, so other threads wait. One that gets the lock too late drops it.
-    fn wait(&self, lock: File, place: Option<Place>, deadline: Instant) -> io::Result<Option<Passed>> {
-        let (sender, receiver) = mpsc::sync_channel(2);
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let (row, sender_around) = (self.row.clone(), sender.clone());
-        in_thread(sender, move || {
-            let place = place.or_else(|| Place::take(&row).ok());
-            if let Some(place) = &place {
-                let _ = place.wait();
-            }
-            lock.lock().map(|()| Passed { lock, _place: place })
-        })?;
-        if let Ok(passed) = receiver.recv_timeout(left().min(ROW_PATIENCE)) {
-            return passed.map(Some);
+    /// Waits until nobody stands before the place; `None` where that does not come to pass. The system's own wait has no
+    /// deadline, so another thread waits. One that is called too late steps out of the row.
+    fn called(&self, place: Option<Place>, deadline: Instant) -> Option<Place> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
         }
-        if left().is_zero() {
-            return Ok(None);
-        }
-        let lock = os::open_lock(&self.lock)?;
-        in_thread(sender_around, move || lock.lock().map(|()| Passed { lock, _place: None }))?;
-        receiver.recv_timeout(left()).ok().transpose()
+        let row = self.row.clone();
+        let call = move || {
+            let place = place.or_else(|| Place::take(&row).ok())?;
+            place.wait().ok()?;
+            Some(place)
+        };
+        in_thread(call, left.min(ROW_PATIENCE)).ok()??
     }
 }
-fn in_thread(
-    sender: SyncSender<io::Result<Passed>>,
-    wait: impl FnOnce() -> io::Result<Passed> + Send + 'static,
-) -> io::Result<()> {
-    std::thread::Builder::new().name("lock".into()).spawn(move || sender.send(wait())).map(drop)
+
+/// Takes the lock when the system gives it; the place is kept until then.
+fn wait(lock: File, place: Option<Place>, deadline: Instant) -> io::Result<Option<Passed>> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Ok(None);
+    }
+    let take = move || {
+        let taken = lock.lock().map(|()| Passed(lock));
+        drop(place);
+        taken
+    };
+    in_thread(take, left)?.transpose()
+}
+
+/// Does this in a thread; `None` when it takes longer than the patience, and what comes of it is dropped then.
+fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    patience: Duration,
+) -> io::Result<Option<T>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new().name("lock".into()).spawn(move || sender.send(work()))?;
+    Ok(receiver.recv_timeout(patience).ok())
 }
 
 fn is_taken(file: &File) -> io::Result<bool> {
@@ -126,6 +132,8 @@ fn is_taken(file: &File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     fn soon() -> Instant {
@@ -154,7 +162,7 @@ mod tests {
         let held = Turnstile::of(&path).pass(soon()).unwrap();
         let before = drawn().unwrap();
         let passed = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for number in 1..=WAITERS {
                 let (path, passed) = (&path, &passed);
                 scope.spawn(move || {
@@ -166,7 +174,7 @@ mod tests {
                 let deadline = soon();
                 while drawn() != Ok(before + number) {
                     assert!(Instant::now() < deadline, "{number} stands in the row");
-                    std::thread::yield_now();
+                    thread::yield_now();
                 }
             }
             drop(held);
