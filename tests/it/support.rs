@@ -119,14 +119,32 @@ pub(crate) fn hold(port: u16) -> TcpListener {
     TcpListener::bind(("0.0.0.0", port)).unwrap_or_else(|error| panic!("port {port}: {error}"))
 }
 
-/// Finds `count` ports in a row that are free now, below the ephemeral range, such that no other test gets them: a
-/// lock file for each block is held until the process ends.
+/// Finds `count` ports in a row that are free now, below the ephemeral range, such that no other test gets them, nor any
+/// port of the few behind them, to which a test may move.
 pub(crate) fn free_block(count: u16) -> u16 {
+    static SHARED: std::sync::Mutex<(u16, u16)> = std::sync::Mutex::new((0, BLOCK_PORTS));
+    let wanted = (count + 10).next_multiple_of(20);
+    if wanted > BLOCK_PORTS / 2 {
+        return whole_block(count);
+    }
+    let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if shared.1 + wanted > BLOCK_PORTS {
+        *shared = (whole_block(BLOCK_PORTS), 0);
+    }
+    shared.1 += wanted;
+    shared.0 + shared.1 - wanted
+}
+
+/// Ports of a block.
+const BLOCK_PORTS: u16 = 100;
+
+/// Finds a block of ports that are free now; a lock file for each is held until the process ends.
+fn whole_block(count: u16) -> u16 {
     use std::sync::Mutex;
     static GIVEN: Mutex<Vec<fs::File>> = Mutex::new(Vec::new());
     let folder = std::env::temp_dir().join("pw-it-ports");
     fs::create_dir_all(&folder).expect("a folder for locks");
-    let size = 100;
+    let size = BLOCK_PORTS;
     assert!(count <= size, "a block has {size} ports");
     // Above the ports of the bundled project's mappings.
     for block in 0..210u16 {
@@ -150,10 +168,10 @@ pub(crate) fn free_block(count: u16) -> u16 {
 
 /// A port that no other test gets, below the ephemeral range.
 pub(crate) fn fresh_port() -> u16 {
-    static BLOCK: std::sync::Mutex<(u16, u16)> = std::sync::Mutex::new((0, 100));
+    static BLOCK: std::sync::Mutex<(u16, u16)> = std::sync::Mutex::new((0, BLOCK_PORTS));
     let mut block = BLOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if block.1 == 100 {
-        *block = (free_block(100), 0);
+    if block.1 == BLOCK_PORTS {
+        *block = (free_block(BLOCK_PORTS), 0);
     }
     block.1 += 1;
     block.0 + block.1 - 1
