@@ -105,9 +105,8 @@ fn wait(lock: File, place: Option<Place>, deadline: Instant) -> io::Result<Optio
         return Ok(None);
     }
     let take = move || {
-        let taken = lock.lock().map(|()| Passed(lock));
-        drop(place);
-        taken
+        let _until_taken = place;
+        lock.lock().map(|()| Passed(lock))
     };
     in_thread(take, left)?.transpose()
 }
@@ -132,8 +131,6 @@ fn is_taken(file: &File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     fn soon() -> Instant {
@@ -161,7 +158,7 @@ mod tests {
         let drawn = || std::fs::read(path.with_added_extension("row")).unwrap().try_into().map(u64::from_le_bytes);
         let held = Turnstile::of(&path).pass(soon()).unwrap();
         let before = drawn().unwrap();
-        let passed = Mutex::new(Vec::new());
+        let passed = std::sync::Mutex::new(Vec::new());
         thread::scope(|scope| {
             for number in 1..=WAITERS {
                 let (path, passed) = (&path, &passed);
@@ -206,8 +203,9 @@ mod tests {
         let other = os::open_lock(turnstile.path()).unwrap();
         other.lock().unwrap();
         assert!(turnstile.pass(Instant::now() + Duration::from_millis(20)).unwrap().is_none());
-        other.unlock().unwrap();
+        drop(other);
         let passed = turnstile.pass(soon()).unwrap().unwrap();
+        let other = os::open_lock(turnstile.path()).unwrap();
         assert!(!is_taken(&other).unwrap());
         drop(passed);
         assert!(is_taken(&other).unwrap());

@@ -53,12 +53,11 @@ fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE)
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     /// 128 is what the standard library asks for; the least that a system may be set to is not known here.
-    #[cfg(target_os = "linux")]
     #[test]
     fn a_rush_of_connections_waits_to_be_accepted() {
         let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("a limit");
