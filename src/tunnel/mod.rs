@@ -45,6 +45,7 @@ mod rules;
 pub mod server;
 mod sessions;
 mod settings;
+mod spare;
 mod store;
 mod stream;
 mod target;

@@ -16,13 +16,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::ledger::Traffic;
+use super::spare::{SPARE_BYTES, give_back, lend};
 use super::terms::{Silence, Terms, Toll};
 use super::wire::Wire;
 use crate::host::Pipe;
 
 /// Bytes read at once, and the most that one direction holds. It is taken when bytes wait and given back when none
 /// do, so that ten thousand idle connections hold nothing.
-const CHUNK: usize = 128 * 1024;
+const CHUNK: usize = SPARE_BYTES;
 
 /// Chunks of one direction before the other direction, and other connections, have their turn. A busy direction must
 /// not starve a small message of the other.
@@ -289,7 +290,10 @@ impl Way {
             }
         }
         match &mut self.lane {
-            Lane::Copied(buffer) => from.poll_read(cx, buffer, most),
+            Lane::Copied(buffer) => {
+                lend(buffer);
+                from.poll_read(cx, buffer, most)
+            }
             // Never: only plain connections are spliced.
             Lane::Spliced(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
@@ -308,6 +312,7 @@ impl Way {
                 let before = buffer.len();
                 let outcome = to.poll_write(cx, buffer);
                 self.moved += before - buffer.len();
+                give_back(buffer);
                 outcome
             }
             Lane::Spliced(None) => Poll::Ready(Ok(())),
@@ -334,8 +339,7 @@ impl Way {
                     keep_pipe(pipe);
                 }
             }
-            Lane::Copied(buffer) if buffer.is_empty() && buffer.capacity() > 0 => *buffer = BytesMut::new(),
-            Lane::Copied(_) => {}
+            Lane::Copied(buffer) => give_back(buffer),
         }
         from.rest();
     }

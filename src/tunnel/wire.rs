@@ -15,8 +15,9 @@ use tokio_rustls::rustls::Connection;
 use tokio_util::io::poll_read_buf;
 
 use super::handshake::Transport;
+use super::spare::{SPARE_BYTES, give_back, lend};
 
-/// Ciphertext that one system call takes, and the most that is encrypted ahead of the socket, in bytes.
+/// The most that is encrypted ahead of the socket, in bytes.
 const CIPHERTEXT_BYTES: usize = 256 * 1024;
 
 /// A connection to the other end of the tunnel.
@@ -166,10 +167,8 @@ impl Wire {
 
     /// Gives buffers back that hold nothing, for a connection that may be idle for long.
     pub(crate) fn rest(&mut self) {
-        if let Self::Tls(secure) = self
-            && secure.received.is_empty()
-        {
-            secure.received = BytesMut::new();
+        if let Self::Tls(secure) = self {
+            give_back(&mut secure.received);
         }
     }
 }
@@ -222,13 +221,15 @@ impl Secure {
         // An empty source tells TLS that the connection has ended.
         let fed = self.tls.read_tls(&mut source)?;
         self.received.advance(fed);
+        give_back(&mut self.received);
         self.tls.process_new_packets().map_err(broken)?;
         Ok(true)
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.received.reserve(CIPHERTEXT_BYTES);
-        let received = ready!(poll_read_buf(Pin::new(&mut self.tcp), cx, &mut self.received)?);
+        lend(&mut self.received);
+        let received =
+            ready!(poll_read_buf(Pin::new(&mut self.tcp), cx, &mut (&mut self.received).limit(SPARE_BYTES))?);
         self.ended |= received == 0;
         Poll::Ready(Ok(()))
     }
