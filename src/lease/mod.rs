@@ -20,13 +20,15 @@ mod format;
 mod held;
 mod look;
 mod pool;
+mod request;
 mod shared;
 mod table;
 mod wan;
 
 pub use held::Lease;
 pub use look::{Looked, Usage};
-pub use pool::{Options, Pool, Release, Request, TTL};
+pub use pool::Pool;
+pub use request::{Options, Release, Request, TTL};
 pub use shared::{SHARED_RUN_TTL, SHARED_TTL};
 pub use table::{Granted, Holder, Life, Now, Standpoint};
 pub use wan::{PoolToml, Wan, WanAddress};

@@ -1,5 +1,4 @@
-//! The pool itself: leases are taken, renewed and given back in the file, and every port is bound for real before it is
-//! handed out.
+//! The pool itself: leases are taken, renewed and given back in the file, or in a store that machines share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,113 +8,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::format::{self, Read};
 use super::held::Lease;
-use super::shared::{Shared, Wanted, Which};
-use super::table::{Granted, Holder, Life, Now, Pick, Standpoint, Table};
+use super::request::{Options, Release, Request};
+use super::shared::{Shared, Which};
+use super::table::{Granted, Holder, Life, Now, Standpoint, Table};
 use super::wan::{self, Wan};
 use crate::disk::{HeldLedger, Ledger};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{self, PortRules, ProcessSight};
-use crate::model::{Endpoint, Port, PortRange, ProbeOutcome, Secret};
+use crate::host::{self, ProcessSight};
+use crate::model::{Endpoint, Port, ProbeOutcome, Secret};
 use crate::words::Message;
 use crate::words::lease::LeaseWords;
 
-/// How long a lease lasts where nobody says: a day, so that what was forgotten comes back.
-pub const TTL: Duration = Duration::from_hours(24);
-
-/// How long the lock is waited for where nobody says.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The most rounds of choosing and binding. Each finds a port in use that no lease showed, and none twice.
-const ROUNDS_MAX: usize = 10_000;
-
-/// The rank of ports that an outgoing connection may get at any time.
-const AT_RISK: u8 = 2;
-
-/// How a pool is opened.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The WANs.
-    pub wans: Vec<Wan>,
-    /// How long the lock is waited for, or each answer of a shared store.
-    pub patience: Duration,
-    /// Whether a file system is accepted whose locks may not hold between machines.
-    pub on_weak_disk: bool,
-    /// The name of a host that is not there, for the simulation of a fleet alone: ports of a shared store are then given
-    /// without being bound here, and nobody looks at holders.
-    pub simulated_host: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { wans: Wan::defaults(), patience: PATIENCE, on_weak_disk: false, simulated_host: None }
-    }
-}
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The WAN; `None` for the one with the lowest index.
-    pub wan: Option<u32>,
-    /// How many ports, at least one; all of them or none.
-    pub count: u16,
-    /// Whether they must follow one another.
-    pub contiguous: bool,
-    /// Where to look; `None` for the WAN's own range.
-    pub range: Option<PortRange>,
-    /// How long the lease lasts unless it is renewed.
-    pub ttl: Duration,
-    /// What for, in the holder's words.
-    pub purpose: String,
-    /// The process that holds the lease; `None` for this one.
-    pub holder: Option<u32>,
-}
-
-impl Default for Request {
-    fn default() -> Self {
-        let purpose = String::new();
-        Self { wan: None, count: 1, contiguous: false, range: None, ttl: TTL, purpose, holder: None }
-    }
-}
-
-/// Which leases are meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Release {
-    /// Those of these ports, on one WAN or wherever they are leased.
-    Ports(Vec<Port>, Option<u32>),
-    /// The one with this id.
-    Id(String),
-    /// All of this process.
-    Pid(u32),
-}
-
-impl Release {
-    fn means(&self, lease: &Granted, here: &Standpoint) -> bool {
-        match self {
-            Self::Ports(ports, wan) => ports.contains(&lease.port) && (wan.is_none() || *wan == lease.wan),
-            Self::Id(id) => lease.id == *id,
-            Self::Pid(pid) => lease.holder.pid == *pid && lease.holder.standpoint.is_seen_from(here),
-        }
-    }
-
-    fn which(&self) -> Which<'_> {
-        match self {
-            Self::Ports(ports, _) => Which::Ports(ports),
-            Self::Id(id) => Which::Id(id),
-            Self::Pid(_) => Which::All,
-        }
-    }
-
-    /// Finds a port that is leased on several WANs where none was named.
-    fn doubt(&self, leases: &[Granted]) -> Option<Error> {
-        let Self::Ports(ports, None) = self else { return None };
-        ports.iter().find_map(|port| {
-            let on: Vec<_> = leases.iter().filter(|lease| lease.port == *port).map(|lease| lease.wan).collect();
-            let wans = || on.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let words = (on.len() > 1).then(|| LeaseWords::OnSeveralWans { port: *port, wans: wans() })?;
-            Some(Error::new(ErrorKind::Usage, words))
-        })
-    }
-}
+mod fleet;
+mod grant;
 
 /// A pool of ports that all processes with the same file or store share. A copy is the same pool.
 #[derive(Debug, Clone)]
@@ -244,125 +149,6 @@ impl Pool {
         Ok(Lease::new(self.clone(), leases))
     }
 
-    /// Takes ports until somebody releases them: all that were asked for, or none.
-    ///
-    /// # Errors
-    /// `Usage` for an unknown WAN; `Refused` when there are not enough ports; `Busy` when the lock is not to be had;
-    /// `Missing` when the holder does not run, or the WAN's address is not one of this host.
-    pub fn grant(&self, request: &Request) -> Result<Vec<Granted>> {
-        let wan = self.wan(request.wan)?;
-        let address = wan.address()?;
-        let holder = self.holder(request.holder.unwrap_or_else(std::process::id))?;
-        let range = request.range.unwrap_or(wan.range);
-        let candidates = candidates(range, &host::port_rules());
-        let shared_with = self.shared_with(wan, address);
-        let mut refused = BTreeSet::new();
-        let mut given_up: Vec<Granted> = Vec::new();
-        for _ in 0..ROUNDS_MAX {
-            let pick = Pick {
-                wan: Some(wan.index),
-                count: usize::from(request.count.max(1)),
-                contiguous: request.contiguous,
-                candidates: &candidates,
-                refused: &refused,
-                shared_with: &shared_with,
-            };
-            let leases = self.take(&pick, request, &holder, &std::mem::take(&mut given_up), range)?;
-            let Some(leases) = leases else { return Err(self.exhausted(wan, range, request)) };
-            // Bound outside of the lock: the ports are ours already, and nobody else waits for it.
-            let (good, bad): (Vec<_>, Vec<_>) = leases.iter().partition(|lease| self.is_free(address, lease.port));
-            if bad.is_empty() {
-                self.warn_of_risk(&good, &candidates);
-                return Ok(leases);
-            }
-            if let Some(address) = address.filter(|address| !is_ours(*address)) {
-                self.release_all(&leases)?;
-                let words = LeaseWords::NotOurAddress { wan: wan.index, address: address.to_string() };
-                return Err(Error::new(ErrorKind::Missing, words));
-            }
-            refused.extend(bad.iter().map(|lease| lease.port));
-            given_up = leases;
-        }
-        Err(self.exhausted(wan, range, request))
-    }
-
-    /// Gives back what did not work out and takes what comes next, in one step; `None` when there is not enough.
-    fn take(
-        &self,
-        pick: &Pick<'_>,
-        request: &Request,
-        holder: &Holder,
-        given_up: &[Granted],
-        range: PortRange,
-    ) -> Result<Option<Vec<Granted>>> {
-        if let Backing::Shared(shared) = &self.0.backing {
-            return self.take_shared(shared, pick, request, holder, given_up, range);
-        }
-        self.change(|table, now| {
-            table.release(|lease| given_up.iter().any(|other| other.id == lease.id));
-            let mut reaped = self.reap(table, now, Depth::Quick).len();
-            let mut ports = table.pick(pick);
-            if ports.is_none() {
-                reaped += self.reap(table, now, Depth::Full).len();
-                ports = table.pick(pick);
-            }
-            let leases = ports.map(|ports| granted(table, &ports, pick.wan, request, holder, now));
-            if let Some(leases) = &leases {
-                table.grant(leases.clone());
-            }
-            Change { changed: leases.is_some() || reaped > 0 || !given_up.is_empty(), result: leases }
-        })
-    }
-
-    /// The same in a shared store, which gives back by itself what is over; holders of this host are looked at when there
-    /// is not enough.
-    fn take_shared(
-        &self,
-        shared: &Shared,
-        pick: &Pick<'_>,
-        request: &Request,
-        holder: &Holder,
-        given_up: &[Granted],
-        range: PortRange,
-    ) -> Result<Option<Vec<Granted>>> {
-        let now = self.now();
-        shared.give_back(given_up, &now)?;
-        let wanted = Wanted {
-            wan: pick.wan.unwrap_or_default(),
-            count: pick.count,
-            contiguous: pick.contiguous,
-            range,
-            candidates: pick.candidates,
-            refused: pick.refused,
-            shared_with: pick.shared_with,
-            ttl: request.ttl,
-            purpose: &request.purpose,
-            holder,
-        };
-        if let Some(leases) = shared.take(&wanted, &now)? {
-            return Ok(Some(leases));
-        }
-        self.collect_shared(shared)?;
-        shared.take(&wanted, &now)
-    }
-
-    /// Gives back what is over: by the store's clock, or because its holder was on this host and is dead.
-    fn collect_shared(&self, shared: &Shared) -> Result<Vec<Granted>> {
-        let now = self.now();
-        let mut collected = shared.expire(&now)?;
-        let is_dead = |lease: &Granted| self.life(&lease.holder) == Life::Dead && !self.is_used(lease);
-        let dead: Vec<Granted> = shared.leases(Which::All, &now)?.into_iter().filter(is_dead).collect();
-        collected.extend(shared.give_back(&dead, &now)?);
-        Ok(collected)
-    }
-
-    /// Returns the leases of a shared store that somebody named, if it is clear which are meant.
-    fn chosen_shared(&self, shared: &Shared, which: &Release, now: &Now) -> Result<Vec<Granted>> {
-        let mut leases = shared.leases(which.which(), now)?;
-        leases.retain(|lease| which.means(lease, &self.0.standpoint));
-        which.doubt(&leases).map_or(Ok(leases), Err)
-    }
-
     /// Takes `all` of these very ports on every address for this process, in the place of `before`, as long as nobody else
     /// has leased one of `needed`: for a service whose ports were chosen elsewhere. What a process has leased that this one
     /// descends from is its own. `None` when one is leased.
@@ -452,8 +238,7 @@ impl Pool {
     /// `Usage` for a port that is leased on several WANs where none is named; `Busy` when the lock is not to be had.
     pub fn release(&self, which: &Release) -> Result<Vec<Granted>> {
         if let Backing::Shared(shared) = &self.0.backing {
-            let now = self.now();
-            return shared.give_back(&self.chosen_shared(shared, which, &now)?, &now);
+            return self.release_shared(shared, which);
         }
         self.change_chosen(which, |table, now| {
             let released = table.release(|lease| which.means(lease, &now.standpoint));
@@ -467,12 +252,7 @@ impl Pool {
     /// `Usage` for a port that is leased on several WANs where none is named; `Busy` when the lock is not to be had.
     pub fn renew(&self, which: &Release, ttl: Option<Duration>) -> Result<Vec<Granted>> {
         if let Backing::Shared(shared) = &self.0.backing {
-            let now = self.now();
-            let mut leases = self.chosen_shared(shared, which, &now)?;
-            for lease in &mut leases {
-                lease.ttl_ms = ttl.map_or(lease.ttl_ms, milliseconds);
-            }
-            return shared.renew(&leases, &now);
+            return self.renew_shared(shared, which, ttl);
         }
         self.change_chosen(which, |table, now| {
             let mut renewed = Vec::new();
@@ -507,14 +287,6 @@ impl Pool {
     /// Tells whether a port is in use. One of an address that is gone cannot be.
     fn is_used(&self, lease: &Granted) -> bool {
         self.endpoints_of(lease).iter().any(|endpoint| host::probe(endpoint) == ProbeOutcome::InUse)
-    }
-
-    fn is_free(&self, address: Option<IpAddr>, port: Port) -> bool {
-        if self.0.options.simulated_host.is_some() {
-            return true;
-        }
-        let free = |outcome| matches!(outcome, ProbeOutcome::Free | ProbeOutcome::NoFamily);
-        wan::endpoints(address, port, self.0.ipv6).iter().all(|endpoint| free(host::probe(endpoint)))
     }
 
     fn reap(&self, table: &mut Table, now: &Now, depth: Depth) -> Vec<Granted> {
@@ -577,12 +349,6 @@ impl Pool {
         })
     }
 
-    fn shared_with(&self, wan: &Wan, address: Option<IpAddr>) -> BTreeSet<u32> {
-        let shares =
-            |other: &&Wan| other.index != wan.index && other.address().is_ok_and(|other| wan::overlap(address, other));
-        self.wans().iter().filter(shares).map(|other| other.index).collect()
-    }
-
     /// Returns the mark of a process of this namespace.
     ///
     /// # Errors
@@ -596,35 +362,11 @@ impl Pool {
         Ok(Holder { pid, start, standpoint: Arc::clone(&self.0.standpoint) })
     }
 
-    fn exhausted(&self, wan: &Wan, range: PortRange, request: &Request) -> Error {
-        let counted =
-            self.usage_of(&[Wan { range, ..wan.clone() }]).ok().and_then(|(usage, _)| usage.into_iter().next());
-        let (leased, in_use) = counted.map_or((0, 0), |usage| (usage.leased, usage.in_use));
-        let (wan, wanted) = (wan.index, usize::from(request.count));
-        let words = if request.contiguous {
-            LeaseWords::ExhaustedInARow { wan, range, wanted, leased, in_use }
-        } else {
-            LeaseWords::Exhausted { wan, range, wanted, leased, in_use }
-        };
-        Error::new(ErrorKind::Refused, words).hint(LeaseWords::HintExhausted)
-    }
-
-    fn warn_of_risk(&self, leases: &[&Granted], candidates: &[(Port, u8)]) {
-        let at_risk = |lease: &&&Granted| candidates.contains(&(lease.port, AT_RISK));
-        if let Some(lease) = leases.iter().find(at_risk) {
-            self.note(LeaseWords::EphemeralLease { port: lease.port });
-        }
-    }
-
     /// Renews leases, gives them a new holder where one is named, and enters those again that the file has lost and
     /// nobody else has.
     pub(super) fn keep(&self, leases: &[Granted], holder: Option<&Holder>) -> Result<()> {
         if let Backing::Shared(shared) = &self.0.backing {
-            let kept = shared.renew(leases, &self.now())?;
-            let lost = leases.iter().find(|lease| kept.iter().all(|other| other.id != lease.id));
-            return lost.map_or(Ok(()), |lease| {
-                Err(Error::new(ErrorKind::Refused, LeaseWords::LostToAnother { port: lease.port }))
-            });
+            return self.keep_shared(shared, leases);
         }
         self.change(|table, now| {
             for lease in leases {
@@ -649,25 +391,6 @@ impl Pool {
             Change { changed: !released.is_empty(), result: released }
         })
     }
-}
-
-/// The ports of a range that may be given, lowest first, each with its rank, and the system's rules about them.
-///
-/// Ports that outgoing connections get come last, before them those of the same range that are kept from connections.
-/// A port that automatic choice has to leave alone is not among them.
-fn candidates(range: PortRange, rules: &PortRules) -> Vec<(Port, u8)> {
-    let within = |ranges: &[PortRange], port| ranges.iter().any(|range| range.contains(port));
-    let rank = |port: Port| {
-        let ephemeral = rules.ephemeral.is_some_and(|range| range.contains(port));
-        match (ephemeral, within(&rules.reserved, port)) {
-            _ if within(&rules.excluded, port) => None,
-            (false, true) => None,
-            (false, false) => Some((port, 0)),
-            (true, true) => Some((port, 1)),
-            (true, false) => Some((port, AT_RISK)),
-        }
-    };
-    range.ports().filter_map(rank).collect()
 }
 
 /// Makes leases of ports that were chosen.
@@ -703,9 +426,4 @@ fn fresh_id(table: &Table) -> String {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Tells whether an address is one of this host.
-fn is_ours(address: IpAddr) -> bool {
-    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
