@@ -10,7 +10,7 @@ use super::format::{self, Read};
 use super::held::Lease;
 use super::request::{Options, Release, Request};
 use super::shared::{Shared, Which};
-use super::table::{Granted, Holder, Life, Now, Standpoint, Table};
+use super::table::{Granted, Grantee, Holder, Life, Now, Standpoint, Table, milliseconds};
 use super::wan::{self, Wan};
 use crate::disk::{HeldLedger, Ledger};
 use crate::error::{Error, ErrorKind, Result};
@@ -166,7 +166,7 @@ impl Pool {
         let holder = self.holder(std::process::id())?;
         let own = host::ancestors();
         let before = before.map(Lease::granted).unwrap_or_default();
-        let request = Request { purpose: purpose.to_owned(), ttl, ..Request::default() };
+        let grantee = Grantee { holder: &holder, purpose, ttl };
         let leases = self.change(|table, now| {
             let reaped = self.reap(table, now, Depth::Full).len();
             let replaced = table.release(|lease| before.iter().any(|other| other.id == lease.id)).len();
@@ -176,7 +176,7 @@ impl Pool {
             let leased = |port: &&Port| table.leases.iter().any(|lease| lease.wan.is_none() && lease.port == **port);
             let ports: BTreeSet<Port> = all.iter().filter(|port| !leased(port)).copied().collect();
             let ports: Vec<Port> = ports.into_iter().collect();
-            let claimed = (!needed.iter().any(taken)).then(|| granted(table, &ports, None, &request, &holder, now));
+            let claimed = (!needed.iter().any(taken)).then(|| granted(table, &ports, None, grantee, now));
             table.grant(claimed.clone().unwrap_or_default());
             Change { changed: claimed.is_some() || reaped + replaced > 0, result: claimed }
         })?;
@@ -394,25 +394,8 @@ impl Pool {
 }
 
 /// Makes leases of ports that were chosen.
-fn granted(
-    table: &Table,
-    ports: &[Port],
-    wan: Option<u32>,
-    request: &Request,
-    holder: &Holder,
-    now: &Now,
-) -> Vec<Granted> {
-    let lease = |port: &Port| Granted {
-        id: fresh_id(table),
-        wan,
-        port: *port,
-        holder: holder.clone(),
-        purpose: request.purpose.clone(),
-        ttl_ms: milliseconds(request.ttl),
-        renewed_boot_ms: now.boot_ms,
-        renewed_s: now.wall_s,
-    };
-    ports.iter().map(lease).collect()
+fn granted(table: &Table, ports: &[Port], wan: Option<u32>, grantee: Grantee<'_>, now: &Now) -> Vec<Granted> {
+    ports.iter().map(|port| grantee.lease(fresh_id(table), wan, *port, now)).collect()
 }
 
 fn fresh_id(table: &Table) -> String {
@@ -422,8 +405,4 @@ fn fresh_id(table: &Table) -> String {
             return id;
         }
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@
 //! was lost ends with its time.
 
 mod etcd;
+mod line;
 #[cfg(feature = "postgres")]
 mod postgres;
 
@@ -16,7 +17,7 @@ use etcd::Etcd;
 #[cfg(feature = "postgres")]
 use postgres::Postgres;
 
-use super::table::{Granted, Holder, Now, Standpoint};
+use super::table::{Granted, Grantee, Holder, Now, Pick, Standpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Port, PortRange, Secret};
 use crate::words::lease::LeaseWords;
@@ -31,7 +32,7 @@ pub const SHARED_TTL: Duration = Duration::from_hours(1);
 /// The longest name of a group, in characters.
 const GROUP_MAX: usize = 64;
 
-/// What is taken.
+/// What is taken, and for whom.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     pub(super) wan: u32,
@@ -44,12 +45,28 @@ pub(super) struct Wanted<'a> {
     pub(super) refused: &'a BTreeSet<Port>,
     /// The WANs whose addresses this one shares here.
     pub(super) shared_with: &'a BTreeSet<u32>,
-    pub(super) ttl: Duration,
-    pub(super) purpose: &'a str,
-    pub(super) holder: &'a Holder,
+    pub(super) grantee: Grantee<'a>,
 }
 
 impl Wanted<'_> {
+    /// Returns what the table of a file has to know of it.
+    pub(super) const fn pick(&self) -> Pick<'_> {
+        Pick {
+            wan: Some(self.wan),
+            count: self.count,
+            contiguous: self.contiguous,
+            candidates: self.candidates,
+            refused: self.refused,
+            shared_with: self.shared_with,
+        }
+    }
+
+    /// Makes the leases of ports that are to be taken.
+    fn leases(&self, ports: &[Port], now: &Now) -> Vec<Granted> {
+        let id = || format!("{:016x}", rand::random::<u64>());
+        ports.iter().map(|port| self.grantee.lease(id(), Some(self.wan), *port, now)).collect()
+    }
+
     /// Yields, for each rank that is there, the ports of the range that are worse or may not be given at all.
     fn excluded(&self) -> impl Iterator<Item = BTreeSet<Port>> {
         let ranks: BTreeSet<u8> = self.candidates.iter().map(|(_, rank)| *rank).collect();
@@ -181,28 +198,8 @@ impl Record {
     }
 }
 
-/// Makes the leases of ports that are to be taken.
-fn fresh(wanted: &Wanted<'_>, ports: &[Port], now: &Now) -> Vec<Granted> {
-    let lease = |port: &Port| Granted {
-        id: format!("{:016x}", rand::random::<u64>()),
-        wan: Some(wanted.wan),
-        port: *port,
-        holder: wanted.holder.clone(),
-        purpose: wanted.purpose.to_owned(),
-        ttl_ms: u64::try_from(wanted.ttl.as_millis()).unwrap_or(u64::MAX),
-        renewed_boot_ms: now.boot_ms,
-        renewed_s: now.wall_s,
-    };
-    ports.iter().map(lease).collect()
-}
-
 /// An engine that cannot be used; `reason` has no secret in it.
 fn unusable(address: &str, reason: String) -> Error {
     let words = LeaseWords::StoreUnusable { address: address.to_owned(), reason };
     Error::new(ErrorKind::Missing, words).hint(LeaseWords::CheckStore)
-}
-
-/// A runtime on this thread alone, which runs while somebody waits for an answer.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| unusable("", error.to_string()))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,38 @@ impl Granted {
     pub fn expires_s(&self, now: &Now) -> u64 {
         now.wall_s.saturating_add(self.left_ms(now).div_ceil(1_000))
     }
+}
+
+/// Who gets leases, what for, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grantee<'a> {
+    /// The process.
+    pub(super) holder: &'a Holder,
+    /// What for, in its words.
+    pub(super) purpose: &'a str,
+    /// How long they last unless they are renewed.
+    pub(super) ttl: Duration,
+}
+
+impl Grantee<'_> {
+    /// Makes a lease that begins now.
+    pub(super) fn lease(&self, id: String, wan: Option<u32>, port: Port, now: &Now) -> Granted {
+        Granted {
+            id,
+            wan,
+            port,
+            holder: self.holder.clone(),
+            purpose: self.purpose.to_owned(),
+            ttl_ms: milliseconds(self.ttl),
+            renewed_boot_ms: now.boot_ms,
+            renewed_s: now.wall_s,
+        }
+    }
+}
+
+/// A time in milliseconds, as leases keep it.
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is asked for, with the ports that may be given.

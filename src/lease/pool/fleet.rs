@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Pool, milliseconds};
+use super::Pool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::request::Release;
 use crate::lease::shared::{Shared, Which};
-use crate::lease::table::{Granted, Life, Now};
+use crate::lease::table::{Granted, Life, Now, milliseconds};
 use crate::words::lease::LeaseWords;
 
 impl Pool {

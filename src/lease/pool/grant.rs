@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::{self, PortRules};
 use crate::lease::request::Request;
 use crate::lease::shared::{Shared, Wanted};
-use crate::lease::table::{Granted, Holder, Pick};
+use crate::lease::table::{Granted, Grantee};
 use crate::lease::wan::{self, Wan};
 use crate::model::{Port, PortRange, ProbeOutcome};
 use crate::words::lease::LeaseWords;
@@ -35,15 +35,17 @@ impl Pool {
         let mut refused = BTreeSet::new();
         let mut given_up: Vec<Granted> = Vec::new();
         for _ in 0..ROUNDS_MAX {
-            let pick = Pick {
-                wan: Some(wan.index),
+            let wanted = Wanted {
+                wan: wan.index,
                 count: usize::from(request.count.max(1)),
                 contiguous: request.contiguous,
+                range,
                 candidates: &candidates,
                 refused: &refused,
                 shared_with: &shared_with,
+                grantee: Grantee { holder: &holder, purpose: &request.purpose, ttl: request.ttl },
             };
-            let leases = self.take(&pick, request, &holder, &std::mem::take(&mut given_up), range)?;
+            let leases = self.take(&wanted, &std::mem::take(&mut given_up))?;
             let Some(leases) = leases else { return Err(self.exhausted(wan, range, request)) };
             // Bound outside of the lock: the ports are ours already, and nobody else waits for it.
             let (good, bad): (Vec<_>, Vec<_>) = leases.iter().partition(|lease| self.is_free(address, lease.port));
@@ -63,26 +65,20 @@ impl Pool {
     }
 
     /// Gives back what did not work out and takes what comes next, in one step; `None` when there is not enough.
-    fn take(
-        &self,
-        pick: &Pick<'_>,
-        request: &Request,
-        holder: &Holder,
-        given_up: &[Granted],
-        range: PortRange,
-    ) -> Result<Option<Vec<Granted>>> {
+    fn take(&self, wanted: &Wanted<'_>, given_up: &[Granted]) -> Result<Option<Vec<Granted>>> {
         if let Backing::Shared(shared) = &self.0.backing {
-            return self.take_shared(shared, pick, request, holder, given_up, range);
+            return self.take_shared(shared, wanted, given_up);
         }
+        let pick = wanted.pick();
         self.change(|table, now| {
             table.release(|lease| given_up.iter().any(|other| other.id == lease.id));
             let mut reaped = self.reap(table, now, Depth::Quick).len();
-            let mut ports = table.pick(pick);
+            let mut ports = table.pick(&pick);
             if ports.is_none() {
                 reaped += self.reap(table, now, Depth::Full).len();
-                ports = table.pick(pick);
+                ports = table.pick(&pick);
             }
-            let leases = ports.map(|ports| granted(table, &ports, pick.wan, request, holder, now));
+            let leases = ports.map(|ports| granted(table, &ports, pick.wan, wanted.grantee, now));
             if let Some(leases) = &leases {
                 table.grant(leases.clone());
             }
@@ -92,34 +88,14 @@ impl Pool {
 
     /// The same in a shared store, which gives back by itself what is over; holders of this host are looked at when there
     /// is not enough.
-    fn take_shared(
-        &self,
-        shared: &Shared,
-        pick: &Pick<'_>,
-        request: &Request,
-        holder: &Holder,
-        given_up: &[Granted],
-        range: PortRange,
-    ) -> Result<Option<Vec<Granted>>> {
+    fn take_shared(&self, shared: &Shared, wanted: &Wanted<'_>, given_up: &[Granted]) -> Result<Option<Vec<Granted>>> {
         let now = self.now();
         shared.give_back(given_up, &now)?;
-        let wanted = Wanted {
-            wan: pick.wan.unwrap_or_default(),
-            count: pick.count,
-            contiguous: pick.contiguous,
-            range,
-            candidates: pick.candidates,
-            refused: pick.refused,
-            shared_with: pick.shared_with,
-            ttl: request.ttl,
-            purpose: &request.purpose,
-            holder,
-        };
-        if let Some(leases) = shared.take(&wanted, &now)? {
+        if let Some(leases) = shared.take(wanted, &now)? {
             return Ok(Some(leases));
         }
         self.collect_shared(shared)?;
-        shared.take(&wanted, &now)
+        shared.take(wanted, &now)
     }
 
     fn is_free(&self, address: Option<IpAddr>, port: Port) -> bool {

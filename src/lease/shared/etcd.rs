@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
-use tokio::time::timeout;
 
-use super::{Record, Wanted, Which, fresh, runtime, unusable};
-use crate::error::Result;
+use super::line::{Connection, Line};
+use super::{Record, Wanted, Which, unusable};
+use crate::error::{Error, Result};
 use crate::lease::table::{Granted, Now, best_block};
 use crate::model::{Port, Secret};
 use gateway::{Fault, Gateway, Outcome, Place, at, encoded, keys, number, text};
@@ -41,18 +40,12 @@ const SPREAD: usize = 32;
 const ATTEMPTS: usize = 200;
 
 /// The etcd of a fleet.
+#[derive(Debug)]
 pub(in crate::lease) struct Etcd {
-    place: Place,
+    line: Line<Gateway>,
     prefix: String,
-    patience: Duration,
-    state: Mutex<State>,
     /// What is laid out: WAN and part.
     laid_out: Mutex<BTreeSet<(u32, u16)>>,
-}
-
-struct State {
-    runtime: Runtime,
-    gateway: Option<Gateway>,
 }
 
 /// A lease as its key has it.
@@ -75,39 +68,36 @@ struct Seen {
     lease: i64,
 }
 
-impl std::fmt::Debug for Etcd {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Etcd").field("address", &self.place.address).finish_non_exhaustive()
+impl Connection for Gateway {
+    type Place = Place;
+    type Fault = Fault;
+
+    async fn open(place: &Place) -> Outcome<Self> {
+        Self::connect(place).await
+    }
+
+    fn is_closed(&self) -> bool {
+        self.has_ended()
+    }
+
+    fn is_lost(fault: &Fault) -> bool {
+        matches!(fault, Fault::Lost(_))
+    }
+
+    fn said(fault: Fault, address: &str) -> Error {
+        let (Fault::Lost(reason) | Fault::Refused(reason)) = fault;
+        unusable(address, reason)
+    }
+
+    fn address(place: &Place) -> &str {
+        &place.address
     }
 }
 
 impl Etcd {
     pub(super) fn open(url: &Secret, group: &str, patience: Duration) -> Result<Self> {
-        let state = State { runtime: runtime()?, gateway: None };
         let prefix = format!("/portwright/1/{group}/");
-        Ok(Self { place: Place::read(url)?, prefix, patience, state: Mutex::new(state), laid_out: Mutex::default() })
-    }
-
-    /// Does `work`, once more where a connection that was made before is lost; never longer than the patience.
-    fn run<T>(&self, work: &impl AsyncFn(&mut Gateway) -> Outcome<T>) -> Result<T> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { runtime, gateway, .. } = &mut *state;
-        let trying = async {
-            if let Some(gateway) = gateway.as_mut().filter(|gateway| !gateway.is_closed()) {
-                match work(gateway).await {
-                    Err(Fault::Lost(_)) => {}
-                    outcome => return outcome,
-                }
-            }
-            work(gateway.insert(Gateway::connect(&self.place).await?)).await
-        };
-        let outcome = runtime.block_on(async { timeout(self.patience, trying).await });
-        let slow = || Err(Fault::Lost(format!("no answer within {} s", self.patience.as_secs())));
-        outcome.unwrap_or_else(|_| slow()).map_err(|fault| {
-            *gateway = None;
-            let (Fault::Lost(reason) | Fault::Refused(reason)) = fault;
-            unusable(&self.place.address, reason)
-        })
+        Ok(Self { line: Line::new(Place::read(url)?, patience)?, prefix, laid_out: Mutex::default() })
     }
 
     fn rest_key(&self, wan: u32, since: i64, port: Port) -> String {
@@ -149,7 +139,7 @@ impl Etcd {
     }
 
     pub(super) fn take(&self, wanted: &Wanted<'_>, now: &Now) -> Result<Option<Vec<Granted>>> {
-        self.run(&async |gateway| {
+        self.line.run(&async |gateway| {
             self.lay_out(gateway, wanted).await?;
             for excluded in wanted.excluded() {
                 if let Some(leases) = self.take_some(gateway, wanted, &excluded, now).await? {
@@ -174,10 +164,10 @@ impl Etcd {
             let Some(chosen) = self.choose(gateway, wanted, excluded, window).await? else { break };
             let lease = match granted {
                 Some(lease) => lease,
-                None => *granted.insert(grant(gateway, wanted.ttl).await?),
+                None => *granted.insert(grant(gateway, wanted.grantee.ttl).await?),
             };
             let ports: Vec<Port> = chosen.iter().map(|(port, _)| *port).collect();
-            let leases = fresh(wanted, &ports, now);
+            let leases = wanted.leases(&ports, now);
             let mut taken = 0;
             let piece = (OPERATIONS / (3 + wanted.shared_with.len())).max(1);
             for (piece, chosen) in leases.chunks(piece).zip(chosen.chunks(piece)) {
@@ -300,7 +290,7 @@ impl Etcd {
     }
 
     pub(super) fn leases(&self, which: Which<'_>, now: &Now) -> Result<Vec<Granted>> {
-        self.run(&async |gateway| {
+        self.line.run(&async |gateway| {
             let mut found = Vec::new();
             match which {
                 Which::Ports(ports) => {
@@ -333,7 +323,7 @@ impl Etcd {
     }
 
     pub(super) fn expire(&self, now: &Now) -> Result<Vec<Granted>> {
-        self.run(&async |gateway| {
+        self.line.run(&async |gateway| {
             let count = |kind: &str| {
                 let asked = below(&format!("{}{kind}/", self.prefix), &[("count_only", json!(true))]);
                 json!({ "request_range": asked })
@@ -364,7 +354,7 @@ impl Etcd {
     }
 
     pub(super) fn give_back(&self, leases: &[Granted], _: &Now) -> Result<Vec<Granted>> {
-        self.run(&async |gateway| {
+        self.line.run(&async |gateway| {
             let mut released = Vec::new();
             for piece in leases.chunks(PIECE) {
                 released.extend(self.return_keys(gateway, piece, true).await?);
@@ -411,7 +401,7 @@ impl Etcd {
     }
 
     pub(super) fn renew(&self, leases: &[Granted], now: &Now) -> Result<Vec<Granted>> {
-        self.run(&async |gateway| {
+        self.line.run(&async |gateway| {
             let (mut there, mut held) = (Vec::new(), Vec::new());
             for piece in leases.chunks(PIECE) {
                 let (some, others, _) = self.read(gateway, piece).await?;

@@ -5,12 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
-use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::{Record, Wanted, Which, fresh, runtime, unusable};
+use super::line::{Connection, Line};
+use super::{Record, Wanted, Which, unusable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::table::{Granted, Now, best_block};
 use crate::model::{Port, PortRange, Secret};
@@ -26,24 +25,12 @@ const SCHEMA: i32 = 1;
 const MIGRATION_LOCK: i64 = 0x706f_7274_706f_6f6c;
 
 /// The database of a fleet.
+#[derive(Debug)]
 pub(in crate::lease) struct Postgres {
-    place: Place,
+    line: Line<Session>,
     group: String,
-    patience: Duration,
-    state: Mutex<State>,
-}
-
-impl std::fmt::Debug for Postgres {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Postgres").field("address", &self.place.address).finish_non_exhaustive()
-    }
-}
-
-struct State {
-    runtime: Runtime,
-    session: Option<Session>,
-    /// What has a row for each port already.
-    laid_out: BTreeSet<(u32, Port, Port)>,
+    /// What has a row for each port already: WAN, first and last port.
+    laid_out: Mutex<BTreeSet<(u32, Port, Port)>>,
 }
 
 /// A connection, and what was prepared on it.
@@ -87,48 +74,13 @@ impl From<tokio_postgres::Error> for Fault {
 
 type Outcome<T> = std::result::Result<T, Fault>;
 
-impl Postgres {
-    pub(super) fn open(url: &Secret, group: &str, patience: Duration) -> Result<Self> {
-        let place = read(url).map_err(|fault| match fault {
-            UrlFault::Wrong => Error::new(ErrorKind::Usage, LeaseWords::StoreUrlWrong),
-            UrlFault::NoRoots => Error::new(ErrorKind::Usage, LeaseWords::StoreRootsMissing),
-            UrlFault::Unusable(error) => error,
-        })?;
-        let state = State { runtime: runtime()?, session: None, laid_out: BTreeSet::new() };
-        Ok(Self { place, group: group.to_owned(), patience, state: Mutex::new(state) })
-    }
-
-    /// Does `work`, once more where a connection that was made before is lost; never longer than the patience.
-    fn run<T>(&self, work: &impl AsyncFn(&mut Session) -> Outcome<T>) -> Result<T> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { runtime, session, .. } = &mut *state;
-        let trying = async {
-            if let Some(session) = session.as_mut().filter(|session| !session.client.is_closed()) {
-                match work(session).await {
-                    Err(Fault::Trouble(Trouble::Database(error))) if is_lost(&error) => {}
-                    outcome => return outcome,
-                }
-            }
-            work(session.insert(self.connect().await?)).await
-        };
-        let outcome = runtime.block_on(async { timeout(self.patience, trying).await });
-        let outcome = outcome.unwrap_or(Err(Fault::Trouble(Trouble::Slow)));
-        outcome.map_err(|fault| {
-            *session = None;
-            let reason = match &fault {
-                Fault::Newer => {
-                    return Error::new(ErrorKind::Refused, LeaseWords::StoreNewer).hint(LeaseWords::StoreNewerHint);
-                }
-                Fault::Trouble(Trouble::Slow) => format!("no answer within {} s", self.patience.as_secs()),
-                Fault::Trouble(trouble) => why(trouble),
-            };
-            unusable(&self.place.address, reason)
-        })
-    }
+impl Connection for Session {
+    type Place = Place;
+    type Fault = Fault;
 
     /// Connects, and makes the tables where there are none.
-    async fn connect(&self) -> Outcome<Session> {
-        let mut client = connect(&self.place, None).await?;
+    async fn open(place: &Place) -> Outcome<Self> {
+        let mut client = connect(place, None).await?;
         let there = client.query_one(sql::IS_THERE, &[]).await?;
         if !there.try_get::<_, bool>(0)? {
             let transaction = client.transaction().await?;
@@ -143,17 +95,47 @@ impl Postgres {
         if row.try_get::<_, i32>(0)? > SCHEMA {
             return Err(Fault::Newer);
         }
-        Ok(Session { client, statements: HashMap::new() })
+        Ok(Self { client, statements: HashMap::new() })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    fn is_lost(fault: &Fault) -> bool {
+        matches!(fault, Fault::Trouble(Trouble::Database(error)) if is_lost(error))
+    }
+
+    fn said(fault: Fault, address: &str) -> Error {
+        match fault {
+            Fault::Newer => Error::new(ErrorKind::Refused, LeaseWords::StoreNewer).hint(LeaseWords::StoreNewerHint),
+            Fault::Trouble(trouble) => unusable(address, why(&trouble)),
+        }
+    }
+
+    fn address(place: &Place) -> &str {
+        &place.address
+    }
+}
+
+impl Postgres {
+    pub(super) fn open(url: &Secret, group: &str, patience: Duration) -> Result<Self> {
+        let place = read(url).map_err(|fault| match fault {
+            UrlFault::Wrong => Error::new(ErrorKind::Usage, LeaseWords::StoreUrlWrong),
+            UrlFault::NoRoots => Error::new(ErrorKind::Usage, LeaseWords::StoreRootsMissing),
+            UrlFault::Unusable(error) => error,
+        })?;
+        Ok(Self { line: Line::new(place, patience)?, group: group.to_owned(), laid_out: Mutex::default() })
     }
 
     /// Makes a row for each port of a range, once for each process.
     fn lay_out(&self, wan: u32, range: PortRange) -> Result<()> {
         let key = (wan, range.first(), range.last());
-        if self.state.lock().unwrap_or_else(PoisonError::into_inner).laid_out.contains(&key) {
+        if self.laid_out.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return Ok(());
         }
         let (number, first, last) = (i64::from(wan), whole(range.first()), whole(range.last()));
-        self.run(&async |session| {
+        self.line.run(&async |session| {
             let rows = session.query(sql::COUNT, &[&self.group, &number, &first, &last]).await?;
             let there: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
             if there < i64::from(range.count()) {
@@ -161,13 +143,13 @@ impl Postgres {
             }
             Ok(())
         })?;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).laid_out.insert(key);
+        self.laid_out.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         Ok(())
     }
 
     pub(super) fn take(&self, wanted: &Wanted<'_>, now: &Now) -> Result<Option<Vec<Granted>>> {
         self.lay_out(wanted.wan, wanted.range)?;
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.line.patience();
         for excluded in wanted.excluded() {
             let excluded: Vec<i32> = excluded.into_iter().map(whole).collect();
             // Rows that others are about to take are skipped: with enough of them left, that was chance.
@@ -196,7 +178,7 @@ impl Postgres {
                 .collect()
         };
         let range = if wanted.contiguous {
-            let free = self.run(&free)?;
+            let free = self.line.run(&free)?;
             let Some(block) = best_block(&free, wanted.count) else { return Ok((None, false)) };
             block.first().copied().zip(block.last().copied()).and_then(|(first, last)| PortRange::new(first, last))
         } else {
@@ -205,10 +187,10 @@ impl Postgres {
         let range = range.unwrap_or(wanted.range);
         let (first, last) = (whole(range.first()), whole(range.last()));
         // Any port stands for those that the database chooses.
-        let made = fresh(wanted, &vec![range.first(); wanted.count], now);
+        let made = wanted.leases(&vec![range.first(); wanted.count], now);
         let ids: Vec<&str> = made.iter().map(|lease| lease.id.as_str()).collect();
         let Some(record) = made.first().map(Record::of) else { return Ok((Some(Vec::new()), true)) };
-        let rows = self.run(&async |session| {
+        let rows = self.line.run(&async |session| {
             let (count, start) = (i64::try_from(wanted.count).unwrap_or(i64::MAX), record.start.map(whole_64));
             let (pid, ttl_ms) = (i64::from(record.pid), whole_64(record.ttl_ms));
             let values: Values<'_> = &[
@@ -232,7 +214,7 @@ impl Postgres {
             rows.iter().map(|row| Ok((port(row, 0)?, row.try_get(1)?))).collect::<Outcome<Vec<(Port, String)>>>()
         })?;
         if rows.is_empty() {
-            return Ok((None, self.run(&free)?.len() >= wanted.count));
+            return Ok((None, self.line.run(&free)?.len() >= wanted.count));
         }
         let lease = |(port, id)| Record { id, ..record.clone() }.lease(wanted.wan, port, record.ttl_ms, now);
         let mut leases: Vec<Granted> = rows.into_iter().map(lease).collect();
@@ -246,16 +228,16 @@ impl Postgres {
             Which::Ports(ports) => (Some(ports.iter().copied().map(whole).collect::<Vec<i32>>()), None),
             Which::Id(id) => (None, Some(id)),
         };
-        self.run(&async |session| granted(&session.query(sql::LEASES, &[&self.group, &ports, &id]).await?, now))
+        self.line.run(&async |session| granted(&session.query(sql::LEASES, &[&self.group, &ports, &id]).await?, now))
     }
 
     pub(super) fn expire(&self, now: &Now) -> Result<Vec<Granted>> {
-        self.run(&async |session| granted(&session.query(sql::EXPIRE, &[&self.group]).await?, now))
+        self.line.run(&async |session| granted(&session.query(sql::EXPIRE, &[&self.group]).await?, now))
     }
 
     pub(super) fn give_back(&self, leases: &[Granted], now: &Now) -> Result<Vec<Granted>> {
         let (wans, ports, ids) = named(leases);
-        self.run(&async |session| {
+        self.line.run(&async |session| {
             granted(&session.query(sql::GIVE_BACK, &[&self.group, &wans, &ports, &ids]).await?, now)
         })
     }
@@ -270,7 +252,7 @@ impl Postgres {
         let hosts: Vec<_> = records.iter().map(|record| record.host.as_deref()).collect();
         let purposes: Vec<&str> = records.iter().map(|record| record.purpose.as_str()).collect();
         let ttls: Vec<i64> = records.iter().map(|record| whole_64(record.ttl_ms)).collect();
-        self.run(&async |session| {
+        self.line.run(&async |session| {
             let values: Values<'_> =
                 &[&self.group, &wans, &ports, &ids, &pids, &starts, &boots, &namespaces, &hosts, &purposes, &ttls];
             granted(&session.query(sql::RENEW, values).await?, now)

@@ -161,7 +161,7 @@ impl Gateway {
         Ok(gateway)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.sender.is_closed()
     }
 
