@@ -15,15 +15,15 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Reads a text file of at most 1 MiB; `words` says what could not be read.
 ///
 /// # Errors
-/// `Missing` when it cannot be read or is no regular file.
+/// `Missing` when it cannot be read, is no regular file, or is larger.
 pub fn read_text(path: &Path, words: impl Into<Message>) -> Result<String> {
     read(path, false).map_err(|error| unreadable(path, words, &error)).map(|(text, _)| text)
 }
 
-/// Reads a text file that holds a secret; one that others can read or write is refused with `open` and `close`.
+/// Reads a text file of at most 1 MiB that holds a secret; one that others can read or write is refused with `open` and `close`.
 ///
 /// # Errors
-/// `Missing` when it cannot be read or is no regular file; `Refused` when others can read or write it.
+/// `Missing` when it cannot be read, is no regular file, or is larger; `Refused` when others can read or write it.
 pub fn read_secret(
     path: &Path,
     words: impl Into<Message>,
@@ -58,7 +58,28 @@ fn read(path: &Path, secret: bool) -> io::Result<(String, bool)> {
     let private = !open_to_others(&file.metadata()?) || is_credential(path);
     let mut text = String::new();
     if private || !secret {
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        // One byte more than is allowed: a file that is too large must not be read in part.
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    }
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
     }
     Ok((text, private))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused_and_not_read_in_part() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("config.yaml");
+        let full = usize::try_from(FILE_BYTES_MAX).expect("a size");
+        std::fs::write(&path, "#".repeat(full)).expect("written");
+        assert_eq!(read(&path, false).expect("read").0.len(), full);
+        std::fs::write(&path, "#".repeat(full + 1)).expect("written");
+        assert_eq!(read(&path, false).expect_err("refused").kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read(root.path(), false).expect_err("a folder").kind(), io::ErrorKind::InvalidInput);
+    }
 }

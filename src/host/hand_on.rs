@@ -11,10 +11,8 @@ use std::process::Command;
 
 use socket2::{Domain, Socket, Type};
 
+use super::tcp_options::BACKLOG;
 use crate::model::{Port, Protocol};
-
-/// The connections that may wait for being accepted; the system has an upper bound of its own.
-const BACKLOG: i32 = 1024;
 
 /// A socket for another program, and what it is called there.
 #[derive(Debug)]

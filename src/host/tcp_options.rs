@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Connections that wait to be accepted. The kernel takes the least of this and `net.core.somaxconn`, 4096 by default.
-const BACKLOG: i32 = 65_535;
+pub(super) const BACKLOG: i32 = 65_535;
 
 /// Lets as many connections wait to be accepted as the system allows. The standard library asks for 128: of a rush of
 /// visitors the rest would be dropped, and try again only after a second.
