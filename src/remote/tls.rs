@@ -50,7 +50,7 @@ pub(crate) fn client_config(authority: Option<&Path>, alpn: &[u8]) -> Result<Cli
 }
 
 /// Takes every server that has the key of the certificate that it shows: against those who listen, and not against one
-/// in between. Databases may ask for that (`sslmode=require`), tunnels never.
+/// in between. Databases may ask for that (`sslmode=require`); sessions of a tunnel never do.
 #[derive(Debug)]
 struct Whoever(WebPkiSupportedAlgorithms);
 

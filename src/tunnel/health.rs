@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::address::ServerAddress;
 use super::handshake::connect;
-use super::tls::{ClientLinkBuilder, Trust};
+use super::tls::ClientLink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ClockSight, Port};
 use crate::words::tunnel::TunnelWords;
@@ -65,8 +65,7 @@ pub fn health_probe(address: SocketAddr) -> Result<Health> {
 /// Whose certificate it shows is not judged, and nothing is said to it: the connection is made and closed in order, so
 /// that nothing has failed for the server.
 pub async fn shows_certificate(address: SocketAddr) -> bool {
-    let (link, port) = (ClientLinkBuilder { trust: Trust::Whoever, identity: None }.build(), Port::new(address.port()));
-    let (Ok(link), Some(port)) = (link, port) else { return false };
+    let (Ok(link), Some(port)) = (ClientLink::to_look(), Port::new(address.port())) else { return false };
     let Ok(mut met) = connect(&ServerAddress::from((address.ip(), port)), &link, DEADLINE).await else { return false };
     // It was met, however it takes the goodbye.
     let _ = timeout(DEADLINE, met.shutdown()).await;

@@ -20,6 +20,7 @@ use tokio_rustls::{TlsConnector, rustls};
 
 use super::{ALPN, Pin, VERSIONS, broken, is_ours, provider, read_authorities, read_chain, read_key, unusable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::remote::tls::client_config;
 use crate::tunnel::policy::Host;
 use crate::words::trust::TrustWords;
 
@@ -35,8 +36,6 @@ pub(crate) enum Trust {
     Authority(PathBuf),
     /// Not yet: every server is refused, with the fingerprint that it shows.
     Nobody,
-    /// Not at all: to look whether one is there, and to say nothing to it.
-    Whoever,
     /// Without TLS. Away from this machine only where a person insisted.
     Plaintext {
         /// Whether a person insisted.
@@ -65,6 +64,13 @@ pub(crate) enum ClientLink {
     },
 }
 
+impl ClientLink {
+    /// A link to look whether a server is there, and to say nothing to it: nobody is judged. Never for a session.
+    pub(crate) fn to_look() -> Result<Self> {
+        Ok(Self::Tls(TlsConnector::from(Arc::new(client_config(None, ALPN)?))))
+    }
+}
+
 impl fmt::Debug for ClientLink {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(if matches!(self, Self::Tls(_)) { "Tls" } else { "Plain" })
@@ -80,7 +86,6 @@ impl ClientLinkBuilder {
             Trust::Plaintext { insecure } => return Ok(ClientLink::Plain { insecure: *insecure }),
             Trust::Pin(pin) => Check::Pin(*pin),
             Trust::Nobody => Check::Nobody,
-            Trust::Whoever => Check::Whoever,
             Trust::Authority(path) => Check::authority(path, &provider)?,
         };
         let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(VERSIONS);
@@ -291,8 +296,6 @@ enum Check {
     Pin(Pin),
     Authority(Arc<WebPkiServerVerifier>),
     Nobody,
-    /// Whoever has the key of the certificate that it shows; never for a session.
-    Whoever,
 }
 
 impl Check {
@@ -324,7 +327,6 @@ impl ServerCertVerifier for ServerCheck {
             Check::Pin(wanted) if found == Some(*wanted) => return Ok(ServerCertVerified::assertion()),
             Check::Pin(wanted) => Why::Pin(*wanted),
             Check::Nobody => Why::Unpinned,
-            Check::Whoever => return Ok(ServerCertVerified::assertion()),
             Check::Authority(webpki) => {
                 match webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
                     Ok(verified) => return Ok(verified),
