@@ -2,25 +2,18 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 /// A place in a row that there is not.
 #[derive(Debug)]
 pub(super) enum Place {}
 
 impl Place {
-    pub(super) fn at_once(_: &Path) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+    pub(super) fn take(_: &Path, _: Instant) -> io::Result<Option<Self>> {
+        Ok(None)
     }
 
-    pub(super) fn take(_: &Path) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    pub(super) fn is_first(&self) -> bool {
-        match *self {}
-    }
-
-    pub(super) fn wait(&self) -> io::Result<()> {
+    pub(super) fn wait(&self, _: Instant) -> bool {
         match *self {}
     }
 }

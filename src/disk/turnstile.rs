@@ -66,10 +66,7 @@ impl Turnstile {
 
     fn lock(&self, deadline: Instant) -> io::Result<Option<Passed>> {
         let lock = os::open_lock(&self.lock)?;
-        let place = match Place::at_once(&self.row).ok() {
-            Some(place) if place.is_first() => Some(place),
-            place => self.called(place, deadline),
-        };
+        let place = self.called(deadline);
         // Without a place nobody looks without pause: it would be one of many.
         let until = if place.is_some() { deadline.min(Instant::now() + LOOK) } else { Instant::now() };
         while !is_taken(&lock)? {
@@ -81,24 +78,17 @@ impl Turnstile {
         Ok(Some(Passed(lock)))
     }
 
-    /// Waits until nobody stands before the place; `None` where that does not come to pass. The system's own wait has no
-    /// deadline, so another thread waits. One that is called too late steps out of the row.
-    fn called(&self, place: Option<Place>, deadline: Instant) -> Option<Place> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return None;
-        }
-        let row = self.row.clone();
-        let call = move || {
-            let place = place.or_else(|| Place::take(&row).ok())?;
-            place.wait().ok()?;
-            Some(place)
-        };
-        in_thread(call, left.min(ROW_PATIENCE)).ok()??
+    /// Stands in the row until nobody is before; `None` where that does not come to pass. One that is called too late steps
+    /// out of the row.
+    fn called(&self, deadline: Instant) -> Option<Place> {
+        let deadline = deadline.min(Instant::now() + ROW_PATIENCE);
+        let place = Place::take(&self.row, deadline).ok()??;
+        place.wait(deadline).then_some(place)
     }
 }
 
-/// Takes the lock when the system gives it; the place is kept until then.
+/// Takes the lock when the system gives it; the place is kept until then. The system's own wait has no deadline, so another
+/// thread waits; what it gets too late it gives back.
 fn wait(lock: File, place: Option<Place>, deadline: Instant) -> io::Result<Option<Passed>> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
@@ -108,17 +98,9 @@ fn wait(lock: File, place: Option<Place>, deadline: Instant) -> io::Result<Optio
         let _until_taken = place;
         lock.lock().map(|()| Passed(lock))
     };
-    in_thread(take, left)?.transpose()
-}
-
-/// Does this in a thread; `None` when it takes longer than the patience, and what comes of it is dropped then.
-fn in_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-    patience: Duration,
-) -> io::Result<Option<T>> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new().name("lock".into()).spawn(move || sender.send(work()))?;
-    Ok(receiver.recv_timeout(patience).ok())
+    thread::Builder::new().name("lock".into()).spawn(move || sender.send(take()))?;
+    receiver.recv_timeout(left).ok().transpose()
 }
 
 fn is_taken(file: &File) -> io::Result<bool> {
@@ -185,7 +167,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("pool.json");
         let turnstile = Turnstile::of(&path);
-        let stopped = Place::at_once(&path.with_added_extension("row")).unwrap();
+        let stopped = Place::take(&path.with_added_extension("row"), soon()).unwrap();
         let before = Instant::now();
         drop(turnstile.pass(soon()).unwrap().unwrap());
         assert!(before.elapsed() >= ROW_PATIENCE);
