@@ -46,6 +46,7 @@ type Rested = BTreeMap<u32, Vec<(Port, Port)>>;
 
 #[derive(Deserialize)]
 struct Document {
+    format: u32,
     standpoints: Vec<Standpoint>,
     rested: Rested,
     leases: Vec<Line>,
@@ -65,14 +66,16 @@ pub(super) enum Read {
 /// # Errors
 /// `Missing` for the format of a newer Portwright, which must not be rebuilt.
 pub(super) fn read(bytes: &[u8]) -> Result<Read> {
-    if let Ok(Header { format, portwright }) = serde_json::from_slice(bytes)
+    // Read once where everything is as expected: others wait meanwhile.
+    let document = serde_json::from_slice(bytes).ok().filter(|document: &Document| document.format <= FORMAT);
+    if document.is_none()
+        && let Ok(Header { format, portwright }) = serde_json::from_slice(bytes)
         && format > FORMAT
     {
         let words = LeaseWords::NewerPool { version: portwright.clone() };
         return Err(Error::new(ErrorKind::Missing, words).hint(LeaseWords::NewerPoolHint { version: portwright }));
     }
-    let whole = serde_json::from_slice(bytes).ok().and_then(|document: Document| {
-        let Document { standpoints, rested, leases } = document;
+    let whole = document.and_then(|Document { standpoints, rested, leases, .. }| {
         let count = leases.len();
         let table = table(standpoints, rested, leases);
         (table.leases.len() == count).then_some(table)

@@ -22,6 +22,11 @@ use crate::words::lease::LeaseWords;
 mod fleet;
 mod grant;
 
+use grant::Candidates;
+
+/// How many leases a taking of ports looks at in passing, beginning with any of them.
+const LOOKS: usize = 32;
+
 /// A pool of ports that all processes with the same file or store share. A copy is the same pool.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Inner>);
@@ -33,6 +38,8 @@ struct Inner {
     standpoint: Arc<Standpoint>,
     ipv6: bool,
     notes: Mutex<Vec<Message>>,
+    /// The ports that were looked through last.
+    candidates: Mutex<Option<Arc<Candidates>>>,
 }
 
 /// Where the truth is: both are known when the program is built (see ARCHITECTURE.md).
@@ -51,7 +58,7 @@ struct Change<R> {
 /// How closely holders are looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Depth {
-    /// One system call for each: finds those whose number nobody has.
+    /// One system call for each of [`LOOKS`]: finds those whose number nobody has.
     Quick,
     /// Everything that can be known.
     Full,
@@ -99,6 +106,7 @@ impl Pool {
             standpoint: Arc::new(standpoint),
             ipv6: host::ipv6_available(),
             notes: Mutex::default(),
+            candidates: Mutex::default(),
         }))
     }
 
@@ -291,7 +299,11 @@ impl Pool {
 
     fn reap(&self, table: &mut Table, now: &Now, depth: Depth) -> Vec<Granted> {
         let mut known: BTreeMap<(u32, Option<u64>), Life> = BTreeMap::new();
+        let mut looks = (0..table.leases.len()).cycle().skip(rand::random_range(0..=table.leases.len()));
         let life = |holder: &Holder| {
+            if depth == Depth::Quick && looks.next().is_none_or(|place| place >= LOOKS) {
+                return Life::Unsure;
+            }
             let look = |pid| match depth {
                 Depth::Full => host::process_sight(pid),
                 Depth::Quick if host::surely_gone(pid) => ProcessSight::Gone,

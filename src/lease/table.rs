@@ -198,10 +198,10 @@ impl Table {
         };
         let mut standing = Standings::over(pick.candidates);
         let rested = pick.wan.and_then(|wan| self.rested.get(&wan)).map(Vec::as_slice).unwrap_or_default();
-        rested.iter().enumerate().for_each(|(at, port)| standing.set(*port, at + 1));
+        rested.iter().zip(1..).for_each(|(port, place)| standing.set(*port, place));
         let leased = self.leases.iter().filter(blocks).map(|lease| &lease.port);
         leased.chain(pick.refused).for_each(|port| standing.set(*port, TAKEN));
-        let mut free: Vec<(u8, usize, Port)> = Vec::new();
+        let mut free: Vec<Free> = Vec::new();
         let mut best = 0;
         for (port, rank) in pick.candidates {
             match standing.of(*port) {
@@ -263,14 +263,17 @@ impl Table {
     }
 }
 
+/// A port that may be given: its rank, its place among the rested ones (0: never used), and its number.
+pub(super) type Free = (u8, u32, Port);
+
 /// Stands for a port that cannot be given.
-const TAKEN: usize = usize::MAX;
+const TAKEN: u32 = u32::MAX;
 
 /// How every port of a range stands: never used (0), its place among the rested ones, or [`TAKEN`]. Flat, because it is made
 /// anew for each choice, while others wait.
 struct Standings {
     first: usize,
-    standings: Vec<usize>,
+    standings: Vec<u32>,
 }
 
 impl Standings {
@@ -280,25 +283,25 @@ impl Standings {
         Self { first, standings: vec![0; last - first + 1] }
     }
 
-    fn set(&mut self, port: Port, standing: usize) {
+    fn set(&mut self, port: Port, standing: u32) {
         let at = usize::from(port.get()).checked_sub(self.first);
         if let Some(slot) = at.and_then(|at| self.standings.get_mut(at)) {
             *slot = standing;
         }
     }
 
-    fn of(&self, port: Port) -> usize {
+    fn of(&self, port: Port) -> u32 {
         let at = usize::from(port.get()).checked_sub(self.first);
         at.and_then(|at| self.standings.get(at)).copied().unwrap_or(TAKEN)
     }
 }
 
 /// Finds `count` ports in a row: the row whose worst port is best.
-pub(super) fn best_block(free: &[(u8, usize, Port)], count: usize) -> Option<Vec<Port>> {
-    let in_a_row = |row: &&[(u8, usize, Port)]| {
+pub(super) fn best_block(free: &[Free], count: usize) -> Option<Vec<Port>> {
+    let in_a_row = |row: &&[Free]| {
         row.windows(2).all(|two| matches!(two, [(.., one), (.., next)] if one.checked_add(1) == Some(*next)))
     };
-    let worst = |row: &&[(u8, usize, Port)]| row.iter().map(|(rank, rest, _)| (*rank, *rest)).max();
+    let worst = |row: &&[Free]| row.iter().map(|(rank, rest, _)| (*rank, *rest)).max();
     let row = free.windows(count).filter(in_a_row).min_by_key(worst)?;
     Some(row.iter().map(|(.., port)| *port).collect())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError};
 
 use super::{Backing, Change, Depth, Pool, granted};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +20,15 @@ const ROUNDS_MAX: usize = 10_000;
 /// The rank of ports that an outgoing connection may get at any time.
 const AT_RISK: u8 = 2;
 
+/// The ports of a range that may be given by the rules of the system.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    range: PortRange,
+    rules: PortRules,
+    /// Lowest first, each with its rank.
+    ports: Vec<(Port, u8)>,
+}
+
 impl Pool {
     /// Takes ports until somebody releases them: all that were asked for, or none.
     ///
@@ -30,7 +40,7 @@ impl Pool {
         let address = wan.address()?;
         let holder = self.holder(request.holder.unwrap_or_else(std::process::id))?;
         let range = request.range.unwrap_or(wan.range);
-        let candidates = candidates(range, &host::port_rules());
+        let candidates = self.candidates(range);
         let shared_with = self.shared_with(wan, address);
         let mut refused = BTreeSet::new();
         let mut given_up: Vec<Granted> = Vec::new();
@@ -40,7 +50,7 @@ impl Pool {
                 count: usize::from(request.count.max(1)),
                 contiguous: request.contiguous,
                 range,
-                candidates: &candidates,
+                candidates: &candidates.ports,
                 refused: &refused,
                 shared_with: &shared_with,
                 grantee: Grantee { holder: &holder, purpose: &request.purpose, ttl: request.ttl },
@@ -50,7 +60,7 @@ impl Pool {
             // Bound outside of the lock: the ports are ours already, and nobody else waits for it.
             let (good, bad): (Vec<_>, Vec<_>) = leases.iter().partition(|lease| self.is_free(address, lease.port));
             if bad.is_empty() {
-                self.warn_of_risk(&good, &candidates);
+                self.warn_of_risk(&good, &candidates.ports);
                 return Ok(leases);
             }
             if let Some(address) = address.filter(|address| !is_ours(*address)) {
@@ -62,6 +72,17 @@ impl Pool {
             given_up = leases;
         }
         Err(self.exhausted(wan, range, request))
+    }
+
+    /// Returns the ports of a range that may be given; those of the last time where nothing has changed.
+    fn candidates(&self, range: PortRange) -> Arc<Candidates> {
+        let rules = host::port_rules();
+        let mut last = self.0.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last.as_ref().filter(|last| last.range == range && last.rules == rules) {
+            return Arc::clone(last);
+        }
+        let ports = candidates(range, &rules);
+        Arc::clone(last.insert(Arc::new(Candidates { range, rules, ports })))
     }
 
     /// Gives back what did not work out and takes what comes next, in one step; `None` when there is not enough.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::line::{Connection, Line};
 use super::{Record, Wanted, Which, unusable};
 use crate::error::{Error, Result};
-use crate::lease::table::{Granted, Now, best_block};
+use crate::lease::table::{Free, Granted, Now, best_block};
 use crate::model::{Port, Secret};
 use gateway::{Fault, Gateway, Outcome, Place, at, encoded, keys, number, text};
 
@@ -498,11 +498,11 @@ fn anew(lease: &Granted, now: &Now) -> Granted {
 
 /// Finds `count` ports in a row among those that rest, which come in the order of their rest.
 fn row(found: Vec<(Port, String)>, count: usize) -> Option<Vec<(Port, String)>> {
-    let mut free: Vec<(u8, usize, Port)> = Vec::new();
+    let mut free: Vec<Free> = Vec::new();
     let mut keys = BTreeMap::new();
-    for (at, (port, key)) in found.into_iter().enumerate() {
+    for ((port, key), place) in found.into_iter().zip(1..) {
         // Never used ones are all the same.
-        let rest = if key.contains("/00000000000000000000/") { 0 } else { at + 1 };
+        let rest = if key.contains("/00000000000000000000/") { 0 } else { place };
         free.push((0, rest, port));
         keys.insert(port, key);
     }

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Row, Statement};
 use super::line::{Connection, Line};
 use super::{Record, Wanted, Which, unusable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lease::table::{Granted, Now, best_block};
+use crate::lease::table::{Free, Granted, Now, best_block};
 use crate::model::{Port, PortRange, Secret};
 use crate::remote::postgres::{Place, Trouble, UrlFault, connect, read, why};
 use crate::words::lease::LeaseWords;
@@ -170,11 +170,11 @@ impl Postgres {
     fn take_some(&self, wanted: &Wanted<'_>, excluded: &[i32], now: &Now) -> Result<(Option<Vec<Granted>>, bool)> {
         let wan = i64::from(wanted.wan);
         let shared: Vec<i64> = wanted.shared_with.iter().map(|wan| i64::from(*wan)).collect();
-        let free = async |session: &mut Session| -> Outcome<Vec<(u8, usize, Port)>> {
+        let free = async |session: &mut Session| -> Outcome<Vec<Free>> {
             let (first, last) = (whole(wanted.range.first()), whole(wanted.range.last()));
             let rows = session.query(sql::FREE, &[&self.group, &wan, &first, &last, &excluded, &shared]).await?;
             rows.iter()
-                .map(|row| Ok((0, usize::try_from(row.try_get::<_, i64>(1)?).unwrap_or(0), port(row, 0)?)))
+                .map(|row| Ok((0, u32::try_from(row.try_get::<_, i64>(1)?).unwrap_or(0), port(row, 0)?)))
                 .collect()
         };
         let range = if wanted.contiguous {
