@@ -165,7 +165,13 @@ pub(super) fn is_same_file(file: &File, path: &Path) -> bool {
 /// Returns the name of the file system of a folder when a lock on it does not reach every machine that has it.
 #[cfg(target_os = "linux")]
 pub(super) fn weak_disk(folder: &Path) -> Option<&'static str> {
-    rustix::fs::statfs(folder).ok().and_then(|disk| weak_name(disk.f_type.cast_unsigned()))
+    let told = rustix::fs::statfs(folder).ok().and_then(|disk| weak_name(disk.f_type.cast_unsigned()));
+    // 9p passes on what the disk of the other machine is called there: what it was mounted as tells more.
+    told.or_else(|| {
+        let device = folder.metadata().ok()?.dev();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        weak_mount(&mounts, &format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
+    })
 }
 
 /// Returns the name of the file system of a folder when a lock on it does not reach every machine that has it; not
@@ -183,6 +189,25 @@ fn weak_name(magic: u64) -> Option<&'static str> {
         0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
         0x0102_1997 => Some("9p"),
         0x5346_414f | 0x6b41_4653 => Some("AFS"),
+        _ => None,
+    }
+}
+
+/// Looks a device up in the list of mounts (proc(5), mountinfo): `36 35 98:0 /mnt1 /mnt2 rw master:1 - ext3 /dev/root rw`.
+#[cfg(any(target_os = "linux", test))]
+fn weak_mount(mounts: &str, device: &str) -> Option<&'static str> {
+    let kind = mounts.lines().find_map(|line| {
+        let (mount, system) = line.split_once(" - ")?;
+        (mount.split(' ').nth(2)? == device).then(|| system.split(' ').next())?
+    })?;
+    match kind {
+        "nfs" | "nfs4" => Some("NFS"),
+        "cifs" | "smb3" => Some("SMB"),
+        "9p" => Some("9p"),
+        "afs" => Some("AFS"),
+        "virtiofs" => Some("virtiofs"),
+        "vboxsf" => Some("vboxsf"),
+        "fuse.sshfs" => Some("SSHFS"),
         _ => None,
     }
 }
@@ -227,6 +252,18 @@ pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn disks_of_other_machines_are_known_by_what_they_were_mounted_as() {
+        let mounts = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+                      98 22 0:41 / /mnt/a\\040-\\040b rw,relatime shared:50 master:3 - 9p root rw,trans=virtio\n\
+                      99 22 0:42 / /mnt/n rw - nfs4 127.0.0.1:/ rw,vers=4.2\n\
+                      97 22 0:43 / /tmp rw - tmpfs tmpfs rw\nrubbish\n";
+        let cases = [("254:0", None), ("0:41", Some("9p")), ("0:42", Some("NFS")), ("0:43", None), ("0:4", None)];
+        for (device, name) in cases {
+            assert_eq!(weak_mount(mounts, device), name, "{device}");
+        }
+    }
 
     #[test]
     fn disks_of_other_machines_are_known_by_their_numbers() {
