@@ -69,6 +69,9 @@ mod tune;
 #[cfg(unix)]
 mod tunnel;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod vm;
+#[cfg(test)]
 #[cfg(unix)]
 mod why;
 #[cfg(test)]
