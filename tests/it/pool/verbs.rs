@@ -1,6 +1,6 @@
 //! What each verb answers.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -143,11 +143,13 @@ fn a_program_gets_its_ports_by_environment_and_arguments_and_its_exit_code_is_ou
 #[test]
 fn a_program_holds_its_own_lease_and_signals_reach_it() {
     let pool = Pool::new(10);
-    let script = "trap 'echo stopped; exit 9' TERM; echo ready; while :; do read -t 1 line; done";
+    let script = "trap 'echo stopped; exit 9' TERM; echo ready; echo ready >&2; while :; do read -t 1 line; done";
     let mut command =
         pool.sandbox.command(&["pool", "run", "--range", &pool.range, "--hold", "--", "bash", "-c", script]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program runs");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program runs");
     let mut input = child.stdin.take().expect("an input");
+    child.stderr.take().expect("its words").read_exact(&mut [0; 5]).expect("that it is ready for a signal");
     wait_for("the program holds its lease", || {
         pool.leases().first().is_some_and(|lease| lease["holder"]["pid"] != child.id() && lease["purpose"] == "bash")
     });

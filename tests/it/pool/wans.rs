@@ -72,6 +72,8 @@ ask "visit 192.0.2.10"
 kill $!
 wait $! || true
 "$PORTWRIGHT" pool alloc --wan 1
+# Not before: without its input the peer ends, and the wire with it.
+exec 6>&-
 "#;
 
 /// Connects to the peer from each WAN, both held at once.
