@@ -17,10 +17,14 @@ fi
 mkdir -p target/vm
 cd target/vm
 
-kernel=$(apt-cache depends --important linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-\)/\1/p' | head -n 1)
-[ -n "$kernel" ] || { echo "apt knows no linux-image-amd64; try apt-get update" >&2; exit 1; }
-if [ ! -e "$kernel" ]; then
-    rm -rf linux-image-* ./*.deb
+newest() { apt-cache depends --important linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-\)/\1/p' | head -n 1; }
+kernel=$(newest)
+if [ -z "$kernel" ] || [ ! -e "$kernel" ]; then
+    # What an old list names may be gone.
+    apt-get update -qq
+    kernel=$(newest)
+    [ -n "$kernel" ] || { echo "apt knows no linux-image-amd64; the machine needs Debian's packages" >&2; exit 1; }
+    rm -rf linux-image-* unpacked ./*.deb
     apt-get download -qq "$kernel" busybox-static
     mkdir unpacked
     for package in ./*.deb; do dpkg-deb -x "$package" unpacked; done

@@ -1,8 +1,8 @@
 //! The table as a file: JSON for people and programs, one lease a line, so that what is left of a damaged file can
 //! still be read line by line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,14 +21,16 @@ const RESTED: &str = "\"rested\": ";
 
 /// A lease as it is written; its standpoint is a place in the list above the leases.
 #[derive(Serialize, Deserialize)]
-struct Line {
-    id: String,
+struct Line<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     wan: Option<u32>,
     port: Port,
     pid: u32,
     start: Option<u64>,
     standpoint: usize,
-    purpose: String,
+    #[serde(borrow)]
+    purpose: Cow<'a, str>,
     ttl_ms: u64,
     renewed_boot_ms: u64,
     renewed_s: u64,
@@ -45,11 +47,12 @@ struct Header {
 type Rested = BTreeMap<u32, Vec<(Port, Port)>>;
 
 #[derive(Deserialize)]
-struct Document {
+struct Document<'a> {
     format: u32,
     standpoints: Vec<Standpoint>,
     rested: Rested,
-    leases: Vec<Line>,
+    #[serde(borrow)]
+    leases: Vec<Line<'a>>,
 }
 
 /// What a file says.
@@ -67,7 +70,7 @@ pub(super) enum Read {
 /// `Missing` for the format of a newer Portwright, which must not be rebuilt.
 pub(super) fn read(bytes: &[u8]) -> Result<Read> {
     // Read once where everything is as expected: others wait meanwhile.
-    let document = serde_json::from_slice(bytes).ok().filter(|document: &Document| document.format <= FORMAT);
+    let document = serde_json::from_slice(bytes).ok().filter(|document: &Document<'_>| document.format <= FORMAT);
     if document.is_none()
         && let Ok(Header { format, portwright }) = serde_json::from_slice(bytes)
         && format > FORMAT
@@ -84,18 +87,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read> {
 }
 
 /// Builds a table of lines; those that cannot be meant are left out.
-fn table(standpoints: Vec<Standpoint>, rested: Rested, lines: Vec<Line>) -> Table {
+fn table(standpoints: Vec<Standpoint>, rested: Rested, lines: Vec<Line<'_>>) -> Table {
     let rested = rested.into_iter().map(|(wan, ranges)| (wan, unfolded(&ranges))).collect();
     let standpoints: Vec<_> = standpoints.into_iter().map(Arc::new).collect();
     let mut seen = std::collections::HashSet::new();
     let leases = lines.into_iter().filter_map(|line| {
         let standpoint = Arc::clone(standpoints.get(line.standpoint)?);
         seen.insert((line.wan, line.port)).then_some(Granted {
-            id: line.id,
+            id: line.id.into_owned(),
             wan: line.wan,
             port: line.port,
             holder: Holder { pid: line.pid, start: line.start, standpoint },
-            purpose: line.purpose,
+            purpose: line.purpose.into_owned(),
             ttl_ms: line.ttl_ms,
             renewed_boot_ms: line.renewed_boot_ms,
             renewed_s: line.renewed_s,
@@ -117,7 +120,7 @@ fn salvage(text: &str) -> Table {
 /// Writes a table.
 pub(super) fn write(table: &Table) -> Vec<u8> {
     let mut standpoints: Vec<&Standpoint> = Vec::new();
-    let mut lines = String::new();
+    let mut lines: Vec<u8> = Vec::new();
     for lease in &table.leases {
         let known = standpoints.iter().position(|one| **one == *lease.holder.standpoint);
         let standpoint = known.unwrap_or_else(|| {
@@ -125,26 +128,27 @@ pub(super) fn write(table: &Table) -> Vec<u8> {
             standpoints.len() - 1
         });
         let line = Line {
-            id: lease.id.clone(),
+            id: Cow::Borrowed(&lease.id),
             wan: lease.wan,
             port: lease.port,
             pid: lease.holder.pid,
             start: lease.holder.start,
             standpoint,
-            purpose: lease.purpose.clone(),
+            purpose: Cow::Borrowed(&lease.purpose),
             ttl_ms: lease.ttl_ms,
             renewed_boot_ms: lease.renewed_boot_ms,
             renewed_s: lease.renewed_s,
         };
-        let comma = if lines.is_empty() { "\n" } else { ",\n" };
-        let _ = write!(lines, "{comma}{}", json(&line));
+        lines.extend_from_slice(if lines.is_empty() { b"\n".as_slice() } else { b",\n" });
+        // Numbers and strings alone: there is nothing in them that JSON cannot hold.
+        let _ = serde_json::to_writer(&mut lines, &line);
     }
     let version = env!("CARGO_PKG_VERSION");
     let rested: Rested = table.rested.iter().map(|(wan, ports)| (*wan, folded(ports))).collect();
     let (standpoints, rested) = (json(&standpoints), json(&rested));
     let header = format!("{{\n\"format\": {FORMAT},\n\"portwright\": \"{version}\",\n");
-    let above = format!("{STANDPOINTS}{standpoints},\n{RESTED}{rested},\n");
-    format!("{header}{above}\"leases\": [{lines}\n]\n}}\n").into_bytes()
+    let above = format!("{STANDPOINTS}{standpoints},\n{RESTED}{rested},\n\"leases\": [");
+    [header.as_bytes(), above.as_bytes(), &lines, b"\n]\n}\n"].concat()
 }
 
 fn folded(ports: &[Port]) -> Vec<(Port, Port)> {

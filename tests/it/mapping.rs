@@ -6,10 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portwright::tunnel::health_probe;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 
-use crate::support::{Answer, Sandbox, free_block, have};
+use crate::support::{Answer, Sandbox, certified, free_block, have};
 
 const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0ff";
 
@@ -214,18 +213,6 @@ impl Drop for TlsProxy {
     }
 }
 
-/// Writes the certificate of an authority, and what it has issued for `127.0.0.1`.
-fn certified(sandbox: &Sandbox, authority: &str) {
-    let mut params = CertificateParams::new(vec![]).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
-    sandbox.write(authority, &issuer.pem());
-    sandbox.write("cert.pem", &params.signed_by(&key, &issuer).expect("issued").pem());
-    sandbox.write("key.pem", &key.serialize_pem());
-}
-
 #[test]
 fn an_api_behind_a_tls_proxy_is_reached_by_the_authority_that_is_named_and_by_no_other() {
     if !have("python3", Command::new("python3").arg("--version").output().is_ok()) {
@@ -233,8 +220,8 @@ fn an_api_behind_a_tls_proxy_is_reached_by_the_authority_that_is_named_and_by_no
     }
     let served = Served::start();
     let elsewhere = Sandbox::new(&[]);
-    certified(&elsewhere, "other.pem");
-    certified(&elsewhere, "ca.pem");
+    certified(&elsewhere.project(), "other.pem");
+    certified(&elsewhere.project(), "ca.pem");
     let proxy = TlsProxy::start(&elsewhere, served.first);
     let run = |line: &str, authority: Option<&str>| {
         let mut command: Command = elsewhere.command(&line.split_whitespace().collect::<Vec<_>>());

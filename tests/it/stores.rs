@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use super::support::{fresh_port, have};
+use super::support::{certified, fresh_port, have};
 
 /// How long a store may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,6 +22,9 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// The certificate of the authority of an etcd that uses TLS.
+const AUTHORITY: &str = "ca.pem";
 
 pub(crate) const PASSWORD: &str = "canary-7c41d0";
 
@@ -145,11 +148,22 @@ pub(crate) struct Etcd {
     folder: TempDir,
     pub(crate) port: u16,
     peers: u16,
+    /// Whether clients have to use TLS.
+    tls: bool,
 }
 
 impl Etcd {
     /// Starts one; `None`, said aloud, where the package is missing.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(false)
+    }
+
+    /// Starts one that speaks to clients by TLS alone.
+    pub(crate) fn start_tls() -> Option<Self> {
+        Self::start_with(true)
+    }
+
+    fn start_with(tls: bool) -> Option<Self> {
         if !have("etcd", Command::new("etcd").arg("--version").output().is_ok()) {
             return None;
         }
@@ -158,14 +172,20 @@ impl Etcd {
             folder: tempfile::tempdir().expect("a folder"),
             port: fresh_port(),
             peers: fresh_port(),
+            tls,
         };
+        certified(etcd.folder.path(), AUTHORITY);
         etcd.run();
         Some(etcd)
     }
 
     pub(crate) fn run(&mut self) {
-        let (clients, peers) = (format!("http://127.0.0.1:{}", self.port), format!("http://127.0.0.1:{}", self.peers));
+        let (clients, peers) = (self.address(), format!("http://127.0.0.1:{}", self.peers));
         let mut command = Command::new("etcd");
+        if self.tls {
+            let file = |name| self.folder.path().join(name);
+            command.arg("--cert-file").arg(file("cert.pem")).arg("--key-file").arg(file("key.pem"));
+        }
         command.arg("--data-dir").arg(self.folder.path().join("data")).args(["--unsafe-no-fsync", "--name", "one"]);
         command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
         command.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
@@ -176,13 +196,28 @@ impl Etcd {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("etcd://127.0.0.1:{}", self.port)
+        if self.tls {
+            format!("etcds://127.0.0.1:{}?cacert={}", self.port, self.authority().display())
+        } else {
+            format!("etcd://127.0.0.1:{}", self.port)
+        }
+    }
+
+    /// Returns the certificate of the authority that it is to be trusted by.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join(AUTHORITY)
+    }
+
+    fn address(&self) -> String {
+        format!("{}://127.0.0.1:{}", if self.tls { "https" } else { "http" }, self.port)
     }
 
     /// Asks its gateway as a person would.
     pub(crate) fn ask(&self, route: &str, body: &str) -> Option<String> {
-        let url = format!("http://127.0.0.1:{}/v3/{route}", self.port);
-        let output = Command::new("curl").args(["-sf", "-m", "5", "-d", body, &url]).output();
+        let url = format!("{}/v3/{route}", self.address());
+        let mut command = Command::new("curl");
+        command.args(["-sf", "-m", "5", "-d", body, &url]).arg("--cacert").arg(self.authority());
+        let output = command.output();
         let output = output.ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).into_owned())
     }

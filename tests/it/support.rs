@@ -6,6 +6,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 /// The real program.
@@ -111,6 +112,21 @@ impl Sandbox {
     /// Runs the program without a terminal.
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
         self.command(arguments).output().expect("the program runs").into()
+    }
+}
+
+/// Writes the certificate of an authority, and `cert.pem` and `key.pem`, which it has issued for `127.0.0.1`.
+pub(crate) fn certified(folder: &Path, authority: &str) {
+    let mut params = CertificateParams::new(vec![]).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Of a name of its own: OpenSSL takes what was issued by its own name for self-signed.
+    params.distinguished_name.push(DnType::CommonName, "an authority");
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let certificate = params.signed_by(&key, &issuer).expect("issued").pem();
+    for (name, text) in [(authority, issuer.pem()), ("cert.pem", certificate), ("key.pem", key.serialize_pem())] {
+        fs::write(folder.join(name), text).expect("a written file");
     }
 }
 

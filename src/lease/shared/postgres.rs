@@ -52,6 +52,17 @@ impl Session {
         };
         Ok(self.client.query(&statement, values).await?)
     }
+
+    /// Takes ports of a WAN that shares its address with others, whose rows are not its own: one at a time in a group.
+    /// A connection on which this was broken off is not used again, and so its transaction ends.
+    async fn take_alone(&mut self, group: &str, values: Values<'_>) -> std::result::Result<Vec<Row>, Trouble> {
+        // Each statement sees what was there when it began, so the taking sees what others did before the lock.
+        self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        self.query(sql::ALONE, &[&group]).await?;
+        let rows = self.query(sql::TAKE, values).await?;
+        self.client.batch_execute("COMMIT").await?;
+        Ok(rows)
+    }
 }
 
 /// Why nothing came of it.
@@ -210,7 +221,11 @@ impl Postgres {
                 &record.purpose,
                 &ttl_ms,
             ];
-            let rows = session.query(sql::TAKE, values).await?;
+            let rows = if shared.is_empty() {
+                session.query(sql::TAKE, values).await?
+            } else {
+                session.take_alone(&self.group, values).await?
+            };
             rows.iter().map(|row| Ok((port(row, 0)?, row.try_get(1)?))).collect::<Outcome<Vec<(Port, String)>>>()
         })?;
         if rows.is_empty() {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Pool, kill, sleeper, wait_for};
 use crate::stores::{Etcd, PASSWORD, Postgres};
-use crate::support::{PORTWRIGHT, free_block, fresh_port, have};
+use crate::support::{PORTWRIGHT, certified, free_block, fresh_port, have};
 
 /// A store of the fleet.
 enum Store {
@@ -24,6 +24,13 @@ impl Store {
     fn each() -> Vec<Self> {
         let etcd = Etcd::start().map(Self::Etcd);
         Postgres::start().map(Self::Postgres).into_iter().chain(etcd).collect()
+    }
+
+    /// The same, and an etcd that is spoken to by TLS.
+    fn each_and_tls() -> Vec<Self> {
+        let mut stores = Self::each();
+        stores.extend(Etcd::start_tls().map(Self::Etcd));
+        stores
     }
 
     fn url(&self) -> String {
@@ -69,7 +76,7 @@ fn runner(pool: &Pool, ttl: &str) -> Child {
 
 #[test]
 fn two_hosts_never_have_the_same_port_and_get_all_or_none() {
-    for store in Store::each() {
+    for store in Store::each_and_tls() {
         let ports = range(30);
         let hosts = [store.host(&ports), store.host(&ports)];
         let taken: Vec<u16> = std::thread::scope(|scope| {
@@ -91,6 +98,29 @@ fn two_hosts_never_have_the_same_port_and_get_all_or_none() {
         let answer = hosts[0].run(&["alloc", "--range", &ports, "--group", "other"]).expect_code(0);
         assert_eq!(answer.stdout.lines().count(), 1);
         hosts[1].run(&["alloc", "--group", "no/such"]).expect_code(2);
+    }
+}
+
+#[test]
+fn wans_with_one_address_share_their_ports_also_when_both_are_asked_at_once() {
+    const PORTS: u16 = 24;
+    for store in Store::each() {
+        let ports = range(PORTS);
+        let host = store.host(&ports);
+        let wan = |index| format!("[[wan]]\nindex = {index}\nbind = \"127.0.0.1\"\nrange = \"{ports}\"\n");
+        let config = host.sandbox.read("pool.toml") + &wan(0) + &wan(1);
+        host.sandbox.write("pool.toml", &config);
+        let host = &host;
+        let taken: Vec<u16> = std::thread::scope(|scope| {
+            let take =
+                |wan: &'static str| (0..PORTS / 4).flat_map(move |_| host.alloc(&["--wan", wan])).collect::<Vec<_>>();
+            let jobs: Vec<_> = ["0", "1", "0", "1"].map(|wan| scope.spawn(move || take(wan))).into_iter().collect();
+            jobs.into_iter().flat_map(|job| job.join().expect("ports")).collect()
+        });
+        assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), usize::from(PORTS), "{taken:?}");
+        for wan in ["0", "1"] {
+            host.run(&["alloc", "--range", &ports, "--wan", wan]).expect_code(3);
+        }
     }
 }
 
@@ -252,6 +282,15 @@ fn a_store_that_cannot_be_used_is_said_with_a_way_out_and_without_its_password()
         let known = url("root:secret-1");
         file.run(&["list", "--store", &known]).expect_code(0);
         refuse(&etcd.url(), 5);
+    }
+    if let Some(etcd) = Etcd::start_tls() {
+        let said = refuse(&format!("etcd://root:canary@127.0.0.1:{}", etcd.port), 5);
+        assert!(said.contains("--store"), "{said}");
+        certified(&file.sandbox.project(), "other.pem");
+        let other = file.sandbox.project().join("other.pem");
+        let said = refuse(&format!("etcds://root:canary@127.0.0.1:{}?cacert={}", etcd.port, other.display()), 5);
+        assert!(said.contains("certificate"), "{said}");
+        refuse(&format!("etcds://root:canary@127.0.0.1:{}?cacert=/no/such", etcd.port), 5);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is said to the database. Each text is one statement, and so one transaction.
+//! What is said to the database. Each text is one statement, and so one transaction, but for [`ALONE`].
 
 /// The tables, in a schema of their own: they may stand beside the tunnel's. A port that nobody has is a row without an
 /// id; `rested` is 0 for one that was never used, and grows with each that is given back.
@@ -48,6 +48,9 @@ WHERE host_group = $1 AND wan = $2 AND id IS NULL AND port BETWEEN $3 AND $4 AND
     AND NOT EXISTS (SELECT FROM portwright_pool.ports AS other
         WHERE other.host_group = $1 AND other.wan = ANY($6) AND other.port = own.port AND other.id IS NOT NULL)
 ORDER BY port";
+
+/// Waits until no other transaction of the group has done this and not ended. The first number is ours, whatever it is.
+pub(super) const ALONE: &str = "SELECT pg_advisory_xact_lock(1886351988, hashtext($1))";
 
 /// Takes as many ports as there are ids, or none.
 pub(super) const TAKE: &str = "WITH picked AS MATERIALIZED (
