@@ -11,12 +11,14 @@ set -euo pipefail
 vm=$(cd "$(dirname "$0")/../.." && pwd)/target/vm
 disk=() cut=
 while true; do
-    case $1 in
+    case ${1:-} in
         --disk) disk=(-drive "file=$2,format=raw,if=virtio,cache=writeback"); shift 2 ;;
         --cut) cut=$2; shift 2 ;;
         *) break ;;
     esac
 done
+[ $# -gt 0 ] || { echo "run.sh: which command? See the head of this file." >&2; exit 2; }
+[ -e "$vm/initrd" ] || { echo "run.sh: there is no virtual machine yet; scripts/vm/setup.sh makes it" >&2; exit 2; }
 told=$(mktemp -d)
 trap 'rm -rf "$told"' EXIT
 printf 'cd %q\nexec%s\n' "$PWD" "$(printf ' %q' "$@")" >"$told/command"

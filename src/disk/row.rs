@@ -27,8 +27,8 @@ const NUMBERS: u64 = 1 << 40;
 /// The byte that is locked while a number is drawn; numbers are bytes before it.
 const COUNTER: u64 = NUMBERS + 1;
 
-/// After how long one that nobody has called looks by itself.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// After how long one that nobody has called looks by itself: some turns, and little work for the many who wait.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A place in the row, given up when this is dropped.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Place {
             return true;
         }
         // Without a bell one looks now and then.
-        let bell = bell(&self.file, self.number).and_then(|name| UnixDatagram::bind_addr(&name)).ok();
+        let bell = bell_of(&self.file, self.number).and_then(|name| UnixDatagram::bind_addr(&name)).ok();
         // Again, because who stands before may have stepped out before there was a bell.
         while !self.is_first() {
             let pause = deadline.saturating_duration_since(Instant::now()).min(LOOK_AGAIN);
@@ -102,7 +102,7 @@ impl Drop for Place {
             return;
         }
         // Nobody may hear it; see above.
-        let _ = bell(&self.file, self.number % NUMBERS + 1)
+        let _ = bell_of(&self.file, self.number % NUMBERS + 1)
             .and_then(|name| UnixDatagram::unbound()?.send_to_addr(&[0], &name));
     }
 }
@@ -115,7 +115,7 @@ fn last_drawn(file: &File) -> u64 {
 }
 
 /// Names the bell of a number: a name of the system's that is no file (unix(7), abstract).
-fn bell(row: &File, number: u64) -> io::Result<SocketAddr> {
+fn bell_of(row: &File, number: u64) -> io::Result<SocketAddr> {
     let row = row.metadata()?;
     SocketAddr::from_abstract_name(format!("portwright-row/{:x}/{:x}/{number:x}", row.dev(), row.ino()))
 }
@@ -168,7 +168,7 @@ mod tests {
         let path = root.path().join("gate");
         let wait = |place: Place| thread::spawn(move || place.wait(Instant::now() + Duration::from_secs(30)));
         let (before, waiting) = (place(&path), place(&path));
-        let name = bell(&waiting.file, waiting.number).unwrap();
+        let name = bell_of(&waiting.file, waiting.number).unwrap();
         let waiter = wait(waiting);
         drop(before);
         assert!(waiter.join().unwrap());
@@ -186,7 +186,7 @@ mod tests {
 
         // Whoever else has the name of a bell, and whatever is sent to it: only the byte counts.
         let (before, waiting) = (place(&path), place(&path));
-        let next = bell(&waiting.file, waiting.number).unwrap();
+        let next = bell_of(&waiting.file, waiting.number).unwrap();
         assert_ne!(format!("{name:?}"), format!("{next:?}"));
         let thief = UnixDatagram::bind_addr(&next).unwrap();
         assert!(!waiting.wait(Instant::now() + Duration::from_millis(1)));

@@ -18,11 +18,10 @@ use crate::host::{self, ProcessSight};
 use crate::model::{Endpoint, Port, ProbeOutcome, Secret};
 use crate::words::Message;
 use crate::words::lease::LeaseWords;
+use grant::Candidates;
 
 mod fleet;
 mod grant;
-
-use grant::Candidates;
 
 /// How many leases a taking of ports looks at in passing, beginning with any of them.
 const LOOKS: usize = 32;

@@ -101,6 +101,12 @@ fn two_hosts_never_have_the_same_port_and_get_all_or_none() {
     }
 }
 
+/// Makes every taking last a tenth of a second, so that those of the same moment meet.
+const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END';
+    CREATE TRIGGER slow BEFORE UPDATE ON portwright_pool.ports FOR EACH ROW
+    WHEN (NEW.id IS NOT NULL) EXECUTE FUNCTION slow()";
+
 #[test]
 fn wans_with_one_address_share_their_ports_also_when_both_are_asked_at_once() {
     const PORTS: u16 = 24;
@@ -110,6 +116,10 @@ fn wans_with_one_address_share_their_ports_also_when_both_are_asked_at_once() {
         let wan = |index| format!("[[wan]]\nindex = {index}\nbind = \"127.0.0.1\"\nrange = \"{ports}\"\n");
         let config = host.sandbox.read("pool.toml") + &wan(0) + &wan(1);
         host.sandbox.write("pool.toml", &config);
+        if let Store::Postgres(postgres) = &store {
+            host.run(&["list"]).expect_code(0);
+            postgres.ask(SLOW).expect("a slow table");
+        }
         let host = &host;
         let taken: Vec<u16> = std::thread::scope(|scope| {
             let take =
