@@ -365,7 +365,11 @@ impl Client {
                 (link, transport, BytesMut::new())
             }
         };
-        let running = link.run(transport.into(), received);
+        let wire = match Wire::try_from(transport) {
+            Ok(wire) => wire,
+            Err(error) => return Some(Parting::Broken(error)),
+        };
+        let running = link.run(wire, received);
         tokio::pin!(running);
         tokio::select! {
             parting = &mut running => return Some(parting),
@@ -398,7 +402,7 @@ impl Client {
                 let mut transport = connecting.await.map_err(|fault| io::Error::other(format!("{fault:?}")))?;
                 join(&mut transport, &session, &key, id.get()).await?;
                 let_link_wait(transport.tcp())?;
-                Ok(Far { wire: Wire::from(transport), early: BytesMut::new() })
+                Ok(Far { wire: Wire::try_from(transport)?, early: BytesMut::new() })
             })
         })
     }

@@ -123,10 +123,12 @@ impl<'a> Pair<'a> {
         let Far { wire: far, early } = far;
         let [up_toll, down_toll] = terms.tolls();
         let (outbound_toll, inbound_toll) = if up == Up::Far { (up_toll, down_toll) } else { (down_toll, up_toll) };
-        let spliced = near.plain().is_some() && far.plain().is_some();
+        let plain = far.plain().is_some();
+        let [out_lane, in_lane] =
+            if plain { [Lane::Spliced(None), Lane::Spliced(None)] } else { [Lane::Sealed, Lane::Opened(0)] };
         Self {
-            outbound: Way::new(left.outbound, spliced, outbound_toll),
-            inbound: Way { early, ..Way::new(left.inbound, spliced, inbound_toll) },
+            outbound: Way::new(left.outbound, out_lane, outbound_toll),
+            inbound: Way { early, ..Way::new(left.inbound, in_lane, inbound_toll) },
             near,
             far,
             up,
@@ -216,11 +218,14 @@ enum Lane {
     Spliced(Option<Pipe>),
     /// Through a buffer of ours.
     Copied(BytesMut),
+    /// To where TLS seals it.
+    Sealed,
+    /// From where TLS has opened it; so many bytes of that are on their way.
+    Opened(usize),
 }
 
 impl Way {
-    fn new(open: bool, spliced: bool, toll: Toll) -> Self {
-        let lane = if spliced { Lane::Spliced(None) } else { Lane::Copied(BytesMut::new()) };
+    fn new(open: bool, lane: Lane, toll: Toll) -> Self {
         Self {
             early: BytesMut::new(),
             lane,
@@ -237,23 +242,23 @@ impl Way {
             match self.state {
                 State::Over => return Poll::Ready(Ok(())),
                 State::Ending => {
-                    let pushed = self.push(cx, to);
+                    let pushed = self.push(cx, from, to);
                     self.stuck = pushed.is_pending();
                     ready!(pushed?);
                     ready!(to.poll_finish(cx)?);
                     self.state = State::Over;
                 }
                 State::Flowing => {
-                    let pushed = self.push(cx, to);
+                    let pushed = self.push(cx, from, to);
                     self.stuck = pushed.is_pending();
                     ready!(pushed?);
                     ready!(self.toll.poll(cx));
-                    match self.pull(cx, from) {
+                    match self.pull(cx, from, to) {
                         Poll::Ready(Ok(0)) => self.state = State::Ending,
                         Poll::Ready(Ok(bytes)) => self.toll.owe(bytes),
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                         Poll::Pending => {
-                            self.rest(from);
+                            self.rest(from, to);
                             return Poll::Pending;
                         }
                     }
@@ -270,7 +275,7 @@ impl Way {
     }
 
     /// Takes what `from` has; 0 at its end.
-    fn pull(&mut self, cx: &mut Context<'_>, from: &mut Wire) -> Poll<io::Result<usize>> {
+    fn pull(&mut self, cx: &mut Context<'_>, from: &mut Wire, to: &mut Wire) -> Poll<io::Result<usize>> {
         let most = self.toll.piece(CHUNK);
         if let (Lane::Spliced(slot), Some(tcp)) = (&mut self.lane, from.plain()) {
             ready!(tcp.poll_read_ready(cx)?);
@@ -280,7 +285,7 @@ impl Way {
             let Some(pipe) = slot else {
                 // Out of descriptors, or no such pipes here: the bytes take the long way.
                 self.lane = Lane::Copied(BytesMut::new());
-                return self.pull(cx, from);
+                return self.pull(cx, from, to);
             };
             loop {
                 match pipe.fill(tcp, most) {
@@ -294,13 +299,22 @@ impl Way {
                 lend(buffer);
                 from.poll_read(cx, buffer, most)
             }
+            Lane::Sealed => {
+                let taken = ready!(to.poll_take(cx, from, most)?);
+                self.moved += taken;
+                Poll::Ready(Ok(taken))
+            }
+            Lane::Opened(held) => {
+                *held = ready!(from.poll_open(cx)?).min(most);
+                Poll::Ready(Ok(*held))
+            }
             // Never: only plain connections are spliced.
             Lane::Spliced(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 
     /// Gives `to` everything that is held.
-    fn push(&mut self, cx: &mut Context<'_>, to: &mut Wire) -> Poll<io::Result<()>> {
+    fn push(&mut self, cx: &mut Context<'_>, from: &mut Wire, to: &mut Wire) -> Poll<io::Result<()>> {
         if !self.early.is_empty() {
             let before = self.early.len();
             let outcome = to.poll_write(cx, &mut self.early);
@@ -314,6 +328,18 @@ impl Way {
                 self.moved += before - buffer.len();
                 give_back(buffer);
                 outcome
+            }
+            Lane::Sealed => to.poll_flush(cx),
+            Lane::Opened(held) => {
+                while *held > 0 {
+                    let passed = ready!(from.poll_pass(cx, to, *held)?);
+                    if passed == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    *held -= passed;
+                    self.moved += passed;
+                }
+                Poll::Ready(Ok(()))
             }
             Lane::Spliced(None) => Poll::Ready(Ok(())),
             Lane::Spliced(Some(pipe)) => {
@@ -332,7 +358,7 @@ impl Way {
     }
 
     /// Gives back what is held for nothing while the source is silent.
-    fn rest(&mut self, from: &mut Wire) {
+    fn rest(&mut self, from: &mut Wire, to: &mut Wire) {
         match &mut self.lane {
             Lane::Spliced(slot) => {
                 if let Some(pipe) = slot.take_if(|pipe| pipe.held() == 0) {
@@ -340,8 +366,9 @@ impl Way {
                 }
             }
             Lane::Copied(buffer) => give_back(buffer),
+            Lane::Sealed => to.rest(),
+            Lane::Opened(_) => from.rest(),
         }
-        from.rest();
     }
 }
 

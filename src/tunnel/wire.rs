@@ -1,24 +1,21 @@
-//! The connection between client and server as the data plane drives it: plain, or TLS over its own buffers.
+//! The connection between client and server as the data plane drives it: plain, or records of TLS.
 //!
-//! rustls alone would read a socket in pieces of 4 KiB; here one call takes what waits, and one call sends several
-//! records. Everything is polled, so that one task can wait for both directions and for its neighbours at once.
+//! Everything is polled, so that one task can wait for both directions and for its neighbours at once.
 
-use std::io::{self, BufRead, IoSlice, Write};
+mod secure;
+
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
-use tokio_rustls::rustls::Connection;
 use tokio_util::io::poll_read_buf;
 
+use self::secure::Secure;
 use super::handshake::Transport;
-use super::spare::{SPARE_BYTES, give_back, lend};
-
-/// The most that is encrypted ahead of the socket, in bytes.
-const CIPHERTEXT_BYTES: usize = 256 * 1024;
+use super::tls::Protection;
 
 /// A connection to the other end of the tunnel.
 pub(crate) enum Wire {
@@ -28,73 +25,52 @@ pub(crate) enum Wire {
     Tls(Box<Secure>),
 }
 
-/// A TLS connection and what is on its way through it.
-pub(crate) struct Secure {
-    tcp: TcpStream,
-    tls: Connection,
-    /// Ciphertext that was received and not yet decrypted.
-    received: BytesMut,
-    /// The peer closed its direction, with or without saying so first.
-    ended: bool,
-}
-
 /// A connection on its way to another thread, whose runtime takes it over.
 pub(crate) struct Parcel {
     tcp: std::net::TcpStream,
-    tls: Option<Box<Connection>>,
+    protection: Option<Box<Protection>>,
 }
 
 impl Parcel {
     /// Takes a connection from the runtime that made it.
     ///
     /// # Errors
-    /// When the system cannot make the connection known elsewhere.
+    /// When the system cannot make the connection known elsewhere, or its handshake is not quite done.
     pub(crate) fn pack(transport: Transport) -> io::Result<Self> {
-        let (tcp, tls) = parts(transport);
-        Ok(Self { tcp: tcp.into_std()?, tls: tls.map(Box::new) })
+        let (tcp, protection) = parts(transport)?;
+        Ok(Self { tcp: tcp.into_std()?, protection })
     }
 
     /// Gives the connection to the runtime of the calling thread.
     ///
     /// # Errors
-    /// As [`Parcel::pack`].
+    /// When the system cannot make the connection known here.
     pub(crate) fn unpack(self) -> io::Result<Wire> {
-        let tcp = TcpStream::from_std(self.tcp)?;
-        Ok(Wire::new(tcp, self.tls.map(|tls| *tls)))
+        Ok(Wire::new(TcpStream::from_std(self.tcp)?, self.protection))
     }
 }
 
-fn parts(transport: Transport) -> (TcpStream, Option<Connection>) {
+fn parts(transport: Transport) -> io::Result<(TcpStream, Option<Box<Protection>>)> {
     match transport {
-        Transport::Plain(tcp) => (tcp, None),
-        Transport::Tls(stream) => match *stream {
-            TlsStream::Client(stream) => {
-                let (tcp, tls) = stream.into_inner();
-                (tcp, Some(Connection::Client(tls)))
-            }
-            TlsStream::Server(stream) => {
-                let (tcp, tls) = stream.into_inner();
-                (tcp, Some(Connection::Server(tls)))
-            }
-        },
+        Transport::Plain(tcp) => Ok((tcp, None)),
+        Transport::Tls(shaken) => shaken.hand_over().map(|(tcp, protection)| (tcp, Some(Box::new(protection)))),
     }
 }
 
-impl From<Transport> for Wire {
-    fn from(transport: Transport) -> Self {
-        let (tcp, tls) = parts(transport);
-        Self::new(tcp, tls)
+impl TryFrom<Transport> for Wire {
+    type Error = io::Error;
+
+    fn try_from(transport: Transport) -> io::Result<Self> {
+        let (tcp, protection) = parts(transport)?;
+        Ok(Self::new(tcp, protection))
     }
 }
 
 impl Wire {
-    fn new(tcp: TcpStream, tls: Option<Connection>) -> Self {
-        match tls {
+    fn new(tcp: TcpStream, protection: Option<Box<Protection>>) -> Self {
+        match protection {
             None => Self::Plain(tcp),
-            Some(mut tls) => {
-                tls.set_buffer_limit(Some(CIPHERTEXT_BYTES));
-                Self::Tls(Box::new(Secure { tcp, tls, received: BytesMut::new(), ended: false }))
-            }
+            Some(protection) => Self::Tls(Box::new(Secure::new(tcp, *protection))),
         }
     }
 
@@ -102,7 +78,7 @@ impl Wire {
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
-            Self::Tls(secure) => &secure.tcp,
+            Self::Tls(secure) => secure.tcp(),
         }
     }
 
@@ -132,6 +108,40 @@ impl Wire {
         }
     }
 
+    /// Waits until there is data that was opened where it was received, and returns how many bytes of it; 0 at the
+    /// orderly end. Only for TLS.
+    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+            Self::Tls(secure) => secure.poll_open(cx),
+        }
+    }
+
+    /// Writes up to `most` bytes of such data to a connection without encryption, and returns how many it took.
+    pub(crate) fn poll_pass(&mut self, cx: &mut Context<'_>, to: &mut Self, most: usize) -> Poll<io::Result<usize>> {
+        match (self, to) {
+            (Self::Tls(secure), Self::Plain(to)) => secure.poll_pass(cx, to, most),
+            _ => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Reads up to `most` bytes from a connection without encryption and seals them where they are; returns how many, 0
+    /// at its end. Only for TLS that was flushed.
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, from: &Self, most: usize) -> Poll<io::Result<usize>> {
+        match (self, from) {
+            (Self::Tls(secure), Self::Plain(from)) => secure.poll_take(cx, from, most),
+            _ => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Sends what was sealed.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(secure) => secure.poll_flush(cx),
+        }
+    }
+
     /// Sends from the front of `bytes`; ready when all of them have left this process.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<()>> {
         match self {
@@ -150,12 +160,7 @@ impl Wire {
     pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(secure) => {
-                // Only the first call puts a farewell into the buffer.
-                secure.tls.send_close_notify();
-                ready!(secure.poll_flush(cx)?);
-                Pin::new(&mut secure.tcp).poll_shutdown(cx)
-            }
+            Self::Tls(secure) => secure.poll_finish(cx),
         }
     }
 
@@ -168,7 +173,7 @@ impl Wire {
     /// Gives buffers back that hold nothing, for a connection that may be idle for long.
     pub(crate) fn rest(&mut self) {
         if let Self::Tls(secure) = self {
-            give_back(&mut secure.received);
+            secure.rest();
         }
     }
 }
@@ -179,120 +184,4 @@ fn advance(bytes: &mut BytesMut, written: usize) -> io::Result<()> {
     }
     bytes.advance(written);
     Ok(())
-}
-
-fn broken(error: tokio_rustls::rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-impl Secure {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut, most: usize) -> Poll<io::Result<usize>> {
-        let mut read = 0;
-        loop {
-            while read < most {
-                let taken = match self.tls.reader().fill_buf() {
-                    Ok([]) => return Poll::Ready(Ok(read)),
-                    Ok(chunk) => {
-                        let taken = chunk.len().min(most - read);
-                        buffer.extend_from_slice(chunk.get(..taken).unwrap_or_default());
-                        taken
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Poll::Ready(Err(error)),
-                };
-                self.tls.reader().consume(taken);
-                read += taken;
-            }
-            if read == most || !self.decrypt()? {
-                if read > 0 {
-                    return Poll::Ready(Ok(read));
-                }
-                ready!(self.poll_receive(cx)?);
-            }
-        }
-    }
-
-    /// Feeds received ciphertext to TLS; `false` when there is none.
-    fn decrypt(&mut self) -> io::Result<bool> {
-        if self.received.is_empty() && !self.ended {
-            return Ok(false);
-        }
-        let mut source: &[u8] = &self.received;
-        // An empty source tells TLS that the connection has ended.
-        let fed = self.tls.read_tls(&mut source)?;
-        self.received.advance(fed);
-        give_back(&mut self.received);
-        self.tls.process_new_packets().map_err(broken)?;
-        Ok(true)
-    }
-
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        lend(&mut self.received);
-        let received =
-            ready!(poll_read_buf(Pin::new(&mut self.tcp), cx, &mut (&mut self.received).limit(SPARE_BYTES))?);
-        self.ended |= received == 0;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<()>> {
-        loop {
-            if !bytes.is_empty() {
-                let taken = self.tls.writer().write(bytes)?;
-                bytes.advance(taken);
-            }
-            if !self.tls.wants_write() {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(self.poll_flush(cx)?);
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.tls.wants_write() {
-            let mut sink = Sink { tcp: &mut self.tcp, cx, pending: false };
-            let outcome = self.tls.write_tls(&mut sink);
-            if sink.pending {
-                return Poll::Pending;
-            }
-            if outcome? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Lets rustls, which knows only [`Write`], write to a polled socket.
-struct Sink<'a, 'b> {
-    tcp: &'a mut TcpStream,
-    cx: &'a mut Context<'b>,
-    pending: bool,
-}
-
-impl Sink<'_, '_> {
-    fn settle(&mut self, outcome: Poll<io::Result<usize>>) -> io::Result<usize> {
-        match outcome {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => {
-                self.pending = true;
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-        }
-    }
-}
-
-impl Write for Sink<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let outcome = Pin::new(&mut *self.tcp).poll_write(self.cx, bytes);
-        self.settle(outcome)
-    }
-
-    fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> io::Result<usize> {
-        let outcome = Pin::new(&mut *self.tcp).poll_write_vectored(self.cx, records);
-        self.settle(outcome)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

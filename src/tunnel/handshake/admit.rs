@@ -12,7 +12,6 @@ use bytes::BytesMut;
 use rand::RngExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
-use tokio_rustls::TlsStream;
 
 use super::admission::{Admission, Permit, Tally};
 use super::wire::{Frame, Wire, WireFault};
@@ -22,7 +21,7 @@ use crate::model::PortRange;
 use crate::tunnel::proto::frame::{VERSION, kind};
 use crate::tunnel::proto::hello::{Challenge, Hello, Join, Proof, RejectCode, Rejected, SESSION_VERSION, Welcome};
 use crate::tunnel::proto::limits::Limits;
-use crate::tunnel::tls::{ServerTls, is_ours};
+use crate::tunnel::tls::ServerTls;
 use crate::tunnel::token::{SessionKey, TokenId, Transcript, Verifier};
 use crate::tunnel::tokens::{LOOK_EVERY, V1_CLIENT, is_name, resolved_name};
 
@@ -311,11 +310,11 @@ fn legacy(wire: Wire, frame: &Frame) -> Result<Admitted, Denied> {
 
 async fn encrypted(stream: TcpStream, gate: &Gate) -> Result<Admitted, TurnedAway> {
     let tls = gate.tls.as_ref().ok_or(Denied::TlsUnwanted)?;
-    let stream = tls.acceptor().accept(stream).await.map_err(|error| Denied::Tls(error.to_string()))?;
-    if !is_ours(stream.get_ref().1) {
+    let shaken = tls.accept(stream).await.map_err(|error| Denied::Tls(error.to_string()))?;
+    if !shaken.is_ours() {
         return Err(Denied::Nonsense("the protocol within TLS").into());
     }
-    let mut wire = Wire::new(Transport::Tls(Box::new(TlsStream::Server(stream))));
+    let mut wire = Wire::new(Transport::Tls(Box::new(shaken)));
     let frame = match wire.frame().await {
         Err(WireFault::Closed) if wire.held.is_empty() => return Err(Denied::Left.into()),
         frame => frame?,

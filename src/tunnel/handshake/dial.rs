@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsStream;
 
 use super::Transport;
 use crate::error::{Error, ErrorKind};
@@ -86,9 +85,9 @@ async fn reach(server: &ServerAddress, link: &ClientLink) -> Result<Transport, D
     watch_link(&stream).map_err(|error| DialFault::Unreachable(error.to_string()))?;
     match link {
         ClientLink::Plain { .. } => Ok(Transport::Plain(stream)),
-        ClientLink::Tls(connector) => {
-            let stream = tls::connect(connector, &server.host, stream).await.map_err(DialFault::Link)?;
-            Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
+        ClientLink::Tls(config) => {
+            let shaken = tls::connect(config, &server.host, stream).await.map_err(DialFault::Link)?;
+            Ok(Transport::Tls(Box::new(shaken)))
         }
     }
 }

@@ -263,7 +263,7 @@ async fn a_proof_passed_on_between_two_tls_connections_is_refused() {
     let address: ServerAddress = relay.local_addr().expect("an address").to_string().parse().expect("HOST:PORT");
     let pass_on = async {
         let (client, _) = relay.accept().await.expect("a client");
-        let mut client = attacker.acceptor().accept(client).await.expect("deceived");
+        let mut client = attacker.accept(client).await.expect("deceived");
         let mut server = connect(&house.address, &house.link(), DIAL_DEADLINE).await.expect("connected");
         for _ in 0..2 {
             pass(&mut client, &mut server).await;

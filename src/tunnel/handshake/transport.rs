@@ -6,9 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
 
-use crate::tunnel::tls::EXPORTER;
+use crate::tunnel::tls::Shaken;
 
 /// A connection of the tunnel, of either side.
 #[derive(Debug)]
@@ -16,7 +15,7 @@ pub(crate) enum Transport {
     /// Without TLS.
     Plain(TcpStream),
     /// With TLS 1.3.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Shaken>),
 }
 
 impl Transport {
@@ -24,7 +23,7 @@ impl Transport {
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => stream.tcp(),
         }
     }
 
@@ -32,13 +31,7 @@ impl Transport {
     pub(crate) fn exporter(&self) -> io::Result<[u8; 32]> {
         match self {
             Self::Plain(_) => Ok([0; 32]),
-            Self::Tls(stream) => {
-                let exported = match &**stream {
-                    TlsStream::Client(client) => client.get_ref().1.export_keying_material([0; 32], EXPORTER, None),
-                    TlsStream::Server(server) => server.get_ref().1.export_keying_material([0; 32], EXPORTER, None),
-                };
-                exported.map_err(io::Error::other)
-            }
+            Self::Tls(stream) => stream.exporter(),
         }
     }
 }
@@ -57,24 +50,6 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 

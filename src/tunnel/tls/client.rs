@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
@@ -18,7 +19,9 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::{TlsConnector, rustls};
 
-use super::{ALPN, Pin, VERSIONS, broken, is_ours, provider, read_authorities, read_chain, read_key, unusable};
+use super::shaken::{Secrets, Shaken};
+use super::whole::Whole;
+use super::{ALPN, Pin, VERSIONS, broken, provider, read_authorities, read_chain, read_key, unusable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::remote::tls::client_config;
 use crate::tunnel::policy::Host;
@@ -56,7 +59,7 @@ pub(crate) struct ClientLinkBuilder {
 #[derive(Clone)]
 pub(crate) enum ClientLink {
     /// In TLS.
-    Tls(TlsConnector),
+    Tls(Arc<ClientConfig>),
     /// In plaintext.
     Plain {
         /// Whether to dial other machines, too.
@@ -67,7 +70,7 @@ pub(crate) enum ClientLink {
 impl ClientLink {
     /// A link to look whether a server is there, and to say nothing to it: nobody is judged. Never for a session.
     pub(crate) fn to_look() -> Result<Self> {
-        Ok(Self::Tls(TlsConnector::from(Arc::new(client_config(None, ALPN)?))))
+        Ok(Self::Tls(Arc::new(client_config(None, ALPN)?)))
     }
 }
 
@@ -96,7 +99,8 @@ impl ClientLinkBuilder {
             Some((certificate, key)) => with_identity(builder, certificate, key)?,
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(ClientLink::Tls(TlsConnector::from(Arc::new(config))))
+        config.enable_secret_extraction = true;
+        Ok(ClientLink::Tls(Arc::new(config)))
     }
 }
 
@@ -142,16 +146,19 @@ impl WebTls {
 }
 
 /// Makes a TLS connection to the server of a tunnel at `host` over a TCP connection.
-pub(crate) async fn connect(
-    connector: &TlsConnector,
-    host: &Host,
-    stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, LinkFault> {
-    let stream = shake(connector, host, stream).await?;
-    if is_ours(stream.get_ref().1) { Ok(stream) } else { Err(LinkFault::Foreign) }
+pub(crate) async fn connect(config: &ClientConfig, host: &Host, stream: TcpStream) -> Result<Shaken, LinkFault> {
+    let secrets = Arc::new(Secrets::default());
+    let mut config = config.clone();
+    config.key_log = Arc::<Secrets>::clone(&secrets);
+    let stream = shake(&TlsConnector::from(Arc::new(config)), host, Whole::new(stream)).await?;
+    let shaken = Shaken::new(stream.into(), secrets);
+    if shaken.is_ours() { Ok(shaken) } else { Err(LinkFault::Foreign) }
 }
 
-async fn shake(connector: &TlsConnector, host: &Host, stream: TcpStream) -> Result<TlsStream<TcpStream>, LinkFault> {
+async fn shake<S>(connector: &TlsConnector, host: &Host, stream: S) -> Result<TlsStream<S>, LinkFault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let name = match host {
         Host::Address(address) => ServerName::IpAddress((*address).into()),
         Host::Name(name) => ServerName::try_from(name.clone())

@@ -4,12 +4,14 @@
 
 mod client;
 mod pin;
+pub(crate) mod record;
 mod server;
+mod shaken;
 mod validity;
+mod whole;
 
 use std::path::Path;
 
-use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
@@ -17,7 +19,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 pub(crate) use client::Why;
 pub(crate) use client::{ClientLink, ClientLinkBuilder, LinkFault, Trust, WebTls, connect};
 pub(crate) use pin::Pin;
+#[cfg(test)]
+pub(crate) use server::accept;
 pub(crate) use server::{ServerTls, TlsFiles};
+pub(crate) use shaken::{Protection, Shaken};
 pub use validity::certificate_validity;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -27,15 +32,10 @@ use crate::words::Message;
 use crate::words::trust::TrustWords;
 
 /// The protocol inside TLS (ALPN); a peer that speaks another one is not ours.
-const ALPN: &[u8] = b"portwright/1";
+pub(crate) const ALPN: &[u8] = b"portwright/1";
 
 /// The label under which both ends of one TLS connection, and nobody between them, compute the same 32 bytes.
 pub(crate) const EXPORTER: &[u8] = b"EXPORTER-portwright-tunnel";
-
-/// Tells whether the two ends agreed on our protocol.
-pub(crate) fn is_ours(connection: &rustls::CommonState) -> bool {
-    connection.alpn_protocol() == Some(ALPN)
-}
 
 /// Reads a private key in PEM, from a file that nobody else can read.
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {

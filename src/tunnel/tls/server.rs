@@ -1,16 +1,20 @@
 //! The server's certificate: made at the first start or read from files, and read again when the files change.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::Ticketer;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
 
+use super::shaken::{Secrets, Shaken};
+use super::whole::Whole;
 use super::{ALPN, Pin, VERSIONS, broken, provider, read_authorities, read_chain, read_key, unusable};
 use crate::disk::create_once;
 use crate::error::{Error, ErrorKind, Result};
@@ -120,11 +124,21 @@ impl TlsFiles {
         })?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.ignore_client_order = true;
+        config.enable_secret_extraction = true;
         // Tickets that carry their state: strangers cannot push out those of clients. A new key with every load, so
         // that no ticket outlives the certificate that it was given under.
         config.ticketer = Ticketer::new().map_err(|error| unusable(&error))?;
         Ok(Loaded { config: Arc::new(config), pin })
     }
+}
+
+/// Makes a TLS connection of one that a client opened.
+pub(crate) async fn accept(config: &ServerConfig, stream: TcpStream) -> io::Result<Shaken> {
+    let secrets = Arc::new(Secrets::default());
+    let mut config = config.clone();
+    config.key_log = Arc::<Secrets>::clone(&secrets);
+    let stream = TlsAcceptor::from(Arc::new(config)).accept(Whole::new(stream)).await?;
+    Ok(Shaken::new(stream.into(), secrets))
 }
 
 fn own_certificate(key: &KeyPair) -> Result<String, rcgen::Error> {
@@ -178,19 +192,20 @@ impl ServerTls {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).loaded.pin
     }
 
-    /// Returns what to accept the next connection with; looks at the files at most once a second. Files that cannot
-    /// be used, as in the middle of a renewal, leave the present certificate in use.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor_at(Instant::now())
+    /// Makes a TLS connection of one that a client opened, with the certificate that is there now.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<Shaken> {
+        accept(&self.config_at(Instant::now()), stream).await
     }
 
-    pub(super) fn acceptor_at(&self, now: Instant) -> TlsAcceptor {
+    /// Returns what to accept the next connection with; looks at the files at most once a second. Files that cannot
+    /// be used, as in the middle of a renewal, leave the present certificate in use.
+    pub(super) fn config_at(&self, now: Instant) -> Arc<ServerConfig> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(state.looked) >= LOOK_EVERY {
             state.looked = now;
             self.look_again(&mut state);
         }
-        TlsAcceptor::from(Arc::clone(&state.loaded.config))
+        Arc::clone(&state.loaded.config)
     }
 
     fn look_again(&self, state: &mut State) {

@@ -65,15 +65,15 @@ async fn meet(server: &ServerTls, link: &ClientLink, host: &str) -> Result<(), L
     let address = listener.local_addr().expect("an address");
     let serve = async {
         let (stream, _) = listener.accept().await.expect("a client");
-        let mut stream = server.acceptor().accept(stream).await.ok()?;
+        let mut stream = server.accept(stream).await.ok()?;
         let byte = stream.read_u8().await.ok()?;
         stream.write_u8(byte).await.ok()?;
         stream.shutdown().await.ok()
     };
     let dial = async {
         let stream = TcpStream::connect(address).await.expect("connected");
-        let ClientLink::Tls(connector) = link else { panic!("no TLS") };
-        let mut stream = connect(connector, &host.parse().expect("a host"), stream).await?;
+        let ClientLink::Tls(config) = link else { panic!("no TLS") };
+        let mut stream = connect(config, &host.parse().expect("a host"), stream).await?;
         let fault = |error: std::io::Error| LinkFault::of(&error);
         stream.write_u8(7).await.map_err(fault)?;
         stream.read_u8().await.map(drop).map_err(fault)
@@ -235,18 +235,18 @@ async fn a_certificate_replaced_on_disk_is_used_and_a_broken_one_is_not() {
     let first = server.pin();
     let later = |seconds| Instant::now() + Duration::from_secs(seconds);
     write(&folder, "cert.pem", &authority.issue("localhost", 2090).0);
-    server.acceptor_at(later(2));
+    server.config_at(later(2));
     assert_eq!(server.pin(), first, "half of a renewal");
     assert_eq!(meet(&server, &link(Trust::Pin(first)), "localhost").await, Ok(()));
     authority.issue_into(&folder, "localhost", 2090);
-    server.acceptor_at(later(2));
+    server.config_at(later(2));
     assert_eq!(server.pin(), first, "looked at a moment ago");
-    server.acceptor_at(later(4));
+    server.config_at(later(4));
     assert_ne!(server.pin(), first);
     assert_eq!(meet(&server, &link(Trust::Pin(server.pin())), "localhost").await, Ok(()));
     fs::remove_file(folder.path().join("key.pem")).expect("gone");
     let second = server.pin();
-    server.acceptor_at(later(6));
+    server.config_at(later(6));
     assert_eq!(server.pin(), second);
 }
 
@@ -271,7 +271,7 @@ async fn tls_1_2_is_refused() {
     let record = [&[0x16, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat();
     let serve = async {
         let (stream, _) = listener.accept().await.expect("a client");
-        server.acceptor().accept(stream).await.expect_err("refused")
+        server.accept(stream).await.expect_err("refused")
     };
     let dial = async {
         let mut stream = TcpStream::connect(address).await.expect("connected");
