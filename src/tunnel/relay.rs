@@ -21,12 +21,12 @@ use super::terms::{Silence, Terms, Toll};
 use super::wire::Wire;
 use crate::host::Pipe;
 
-/// Bytes read at once, and the most that one direction holds. It is taken when bytes wait and given back when none
-/// do, so that ten thousand idle connections hold nothing.
-const CHUNK: usize = SPARE_BYTES;
+/// Bytes that a splice moves at once.
+const SPLICE_BYTES: usize = 128 * 1024;
 
-/// Chunks of one direction before the other direction, and other connections, have their turn. A busy direction must
-/// not starve a small message of the other.
+/// Pieces of one direction, spliced or as long as a buffer, before the other direction, and other connections, have
+/// their turn. A busy direction must not starve a small message of the other. Through TLS, two pieces cost a hundred
+/// connections 15 % more CPU time than four.
 const TURNS: usize = 4;
 
 /// Pipes that a thread keeps for its next use; making one costs five system calls.
@@ -276,7 +276,6 @@ impl Way {
 
     /// Takes what `from` has; 0 at its end.
     fn pull(&mut self, cx: &mut Context<'_>, from: &mut Wire, to: &mut Wire) -> Poll<io::Result<usize>> {
-        let most = self.toll.piece(CHUNK);
         if let (Lane::Spliced(slot), Some(tcp)) = (&mut self.lane, from.plain()) {
             ready!(tcp.poll_read_ready(cx)?);
             if slot.is_none() {
@@ -288,12 +287,13 @@ impl Way {
                 return self.pull(cx, from, to);
             };
             loop {
-                match pipe.fill(tcp, most) {
+                match pipe.fill(tcp, self.toll.piece(SPLICE_BYTES)) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_read_ready(cx)?),
                     outcome => return Poll::Ready(outcome),
                 }
             }
         }
+        let most = self.toll.piece(SPARE_BYTES);
         match &mut self.lane {
             Lane::Copied(buffer) => {
                 lend(buffer);
