@@ -310,7 +310,7 @@ pub(crate) mod tests {
     }
 
     /// A record with whatever inside, which may be against the rules.
-    fn sealed_raw(sealer: &mut Sealer, inner: &[u8]) -> Vec<u8> {
+    pub(crate) fn sealed_raw(sealer: &mut Sealer, inner: &[u8]) -> Vec<u8> {
         let header = header(inner.len() + TAG_BYTES).expect("a length");
         let mut body = inner.to_vec();
         let nonce = sealer.0.nonce().expect("a nonce");

@@ -104,7 +104,12 @@ impl Secure {
     /// [`io::ErrorKind::UnexpectedEof`]: somebody cut the connection.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let incoming = &mut self.incoming;
-        while incoming.held == 0 && !incoming.ended {
+        while incoming.held == 0 {
+            // What brought no data is done with.
+            incoming.take(0);
+            if incoming.ended {
+                break;
+            }
             lend(&mut incoming.bytes);
             let room = SPARE_BYTES.saturating_sub(incoming.bytes.len());
             let received = poll_read_buf(Pin::new(&mut self.tcp), cx, &mut (&mut incoming.bytes).limit(room));
@@ -188,6 +193,7 @@ impl Secure {
         ready!(self.poll_flush(cx)?);
         self.outgoing.finish().map_err(broken)?;
         ready!(self.poll_flush(cx)?);
+        self.outgoing.rest();
         Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 
@@ -238,6 +244,8 @@ impl Incoming {
             }
             self.next += length;
         }
+        // Nobody listens after a farewell.
+        self.bytes.truncate(self.next);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{ServerConfig, SupportedCipherSuite};
 
 use super::*;
 use crate::remote::tls::VERSIONS;
-use crate::tunnel::tls::record::tests::{ends, sealed};
+use crate::tunnel::tls::record::tests::{ends, sealed, sealed_raw};
 use crate::tunnel::tls::{ALPN, ClientLink, Pin, Shaken, Trust, accept, connect};
 use crate::tunnel::tls::{ClientLinkBuilder, record};
 
@@ -196,8 +196,28 @@ async fn bytes_pass_between_plain_connections_and_records() {
         assert!(got == bytes, "{} bytes", got.len());
     };
     tokio::join!(send, seal, open, receive);
-    client.rest();
     assert!(client.outgoing.slab.is_none() && server.incoming.bytes.capacity() == 0, "nothing is held for nothing");
+}
+
+/// Records that are all padding, more of them than a buffer holds, and some noise after the farewell.
+#[tokio::test]
+async fn what_brings_no_data_takes_no_room() {
+    let ((mut peer, tcp), (mut sealer, opener)) = (tcp_pair().await, ends());
+    let protection = Protection { sealer: ends().0, opener, early: BytesMut::new(), ended: false };
+    let mut ours = Secure::new(tcp, protection);
+    let padded = [&[content::DATA][..], &[0; DATA_MAX]].concat();
+    let mut records: Vec<u8> = (0..EMPTY_MAX).flat_map(|_| sealed_raw(&mut sealer, &padded)).collect();
+    assert!(records.len() > SPARE_BYTES);
+    records.extend(sealed(&mut sealer, content::DATA, b"data"));
+    records.extend(sealed(&mut sealer, content::ALERT, &[1, alert::CLOSE_NOTIFY]));
+    records.extend([7; 1000]);
+    let received = async {
+        assert_eq!(&read(&mut ours, 9).await.expect("a farewell")[..], b"data");
+        assert_eq!(poll_fn(|cx| ours.poll_open(cx)).await.expect("a farewell"), 0);
+    };
+    let (sent, ()) = tokio::join!(peer.write_all(&records), received);
+    sent.expect("sent");
+    assert_eq!(ours.incoming.bytes.capacity(), 0);
 }
 
 #[tokio::test]
