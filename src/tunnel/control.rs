@@ -107,7 +107,13 @@ async fn receive(stream: TcpStream, peer: SocketAddr, permit: Permit, gate: Arc<
 impl Control {
     /// Begins the session of a client that was let in.
     async fn begin(&self, transport: Transport, running: Running, theirs: Limits, leftover: BytesMut) {
-        let Ok(parcel) = Parcel::pack(transport) else { return };
+        let parcel = match Parcel::pack(transport) {
+            Ok(parcel) => parcel,
+            Err(error) => {
+                tracing::warn!(client = running.identity.name, peer = %running.peer, %error, "the session did not begin");
+                return;
+            }
+        };
         if let Some(token) = running.identity.token {
             self.tokens.seen(token);
         }
@@ -177,7 +183,13 @@ impl Control {
 
     /// Gives a data connection to the stream that it was made for.
     async fn bring(&self, transport: Transport, session: SessionId, stream: u32, leftover: BytesMut) {
-        let Ok(parcel) = Parcel::pack(transport) else { return };
+        let parcel = match Parcel::pack(transport) {
+            Ok(parcel) => parcel,
+            Err(error) => {
+                tracing::warn!(stream, %error, "a data connection did not begin; its stream stays on the session");
+                return;
+            }
+        };
         let job = move |yard: &Rc<Yard>| {
             // Of this very session: the client's next one counts its streams from the start again.
             let Some(link) = yard.session(&session) else { return };

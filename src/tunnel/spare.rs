@@ -10,8 +10,8 @@ use bytes::BytesMut;
 
 use super::tls::record::RECORD_MAX;
 
-/// Room of a buffer, in bytes: what one system call reads, which is sixteen full records of TLS. Half of
-/// it costs 8 to 13 % more CPU time for a byte; twice of it saves 3 to 9 %, and is held for each visitor that does not read.
+/// Room of a buffer, in bytes: what one system call reads, which is sixteen full records of TLS. Half of it costs 8 to
+/// 13 % more CPU time for a byte; twice of it saves 3 to 9 %, and is held for each visitor that does not read.
 pub(crate) const SPARE_BYTES: usize = 16 * RECORD_MAX;
 
 /// Buffers that a thread keeps; a connection at work has two.

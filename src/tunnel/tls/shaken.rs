@@ -123,7 +123,7 @@ impl Shaken {
         let sealer = Sealer::new(&of(ours), (extracted.tx.0, &extracted.tx.1));
         let opener = Opener::new(&of(theirs), (extracted.rx.0, &extracted.rx.1));
         let (Some(sealer), Some(opener)) = (sealer, opener) else {
-            return Err(broken("the keys of this connection are not known"));
+            return Err(broken("the keys were changed before the handshake was over, or have an unknown cipher"));
         };
         Ok((tcp, Protection { sealer, opener, early, ended }))
     }
