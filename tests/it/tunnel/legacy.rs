@@ -131,9 +131,9 @@ fn a_newcomer_takes_over_only_when_the_live_client_no_longer_answers() {
         if second.is_over() {
             second = V1Client::connect(server.tunnel, INTERVAL);
         }
-        second.count(CONNECT_REQUEST) > 0 || (is_served(public) && second.count(CONNECT_REQUEST) > 0)
+        // A visitor who came while the one took the other's place may be reset; the next one is served.
+        is_served(public) && second.count(CONNECT_REQUEST) > 0
     });
-    assert!(is_served(public));
     drop(first);
     assert!(is_served(public), "the end of the old one is not the end of the new one");
 }
