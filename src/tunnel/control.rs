@@ -92,10 +92,10 @@ async fn receive(stream: TcpStream, peer: SocketAddr, permit: Permit, gate: Arc<
     // Whoever is turned away was counted at the door.
     let Ok(admitted) = admit(stream, peer, permit, &gate).await else { return };
     match admitted {
-        Admitted::Session { transport, identity, session, session_key, theirs, leftover } => {
+        Admitted::Session { transport, identity, session, session_key, theirs, welcome, leftover } => {
             let pulse = Arc::default();
             let running = Running { session, identity, key: session_key, peer, since: SystemTime::now(), pulse };
-            control.begin(transport, running, theirs, leftover).await;
+            control.begin(transport, running, Greeting { theirs, welcome }, leftover).await;
         }
         Admitted::Data { transport, session, stream, leftover } => {
             control.bring(transport, session, stream, leftover).await;
@@ -106,20 +106,18 @@ async fn receive(stream: TcpStream, peer: SocketAddr, permit: Permit, gate: Arc<
 
 impl Control {
     /// Begins the session of a client that was let in.
-    async fn begin(&self, transport: Transport, running: Running, theirs: Limits, leftover: BytesMut) {
-        let parcel = match Parcel::pack(transport) {
-            Ok(parcel) => parcel,
+    async fn begin(&self, transport: Transport, running: Running, greeting: Greeting, leftover: BytesMut) {
+        match Parcel::pack(transport) {
+            Ok(parcel) => {
+                if let Some(token) = running.identity.token {
+                    self.tokens.seen(token);
+                }
+                self.host(parcel, running, Some(greeting), leftover).await;
+            }
             Err(error) => {
                 tracing::warn!(client = running.identity.name, peer = %running.peer, %error, "the session did not begin");
-                return;
             }
-        };
-        if let Some(token) = running.identity.token {
-            self.tokens.seen(token);
         }
-        tracing::info!(client = running.identity.name, peer = %running.peer, agent = running.identity.agent, "client connected");
-        self.sessions.enter(running.clone());
-        self.host(parcel, running, Some(theirs), leftover).await;
     }
 
     /// Begins the session of a client of version 1, unless there is one. That one is gone after 45 s of silence.
@@ -139,21 +137,23 @@ impl Control {
         }
         // Whoever of version 1 has no room stops reading, and is alive.
         let Ok(parcel) = let_link_wait(&stream).and_then(|()| Parcel::pack(Transport::Plain(stream))) else { return };
-        if self.sessions.enter_if_free(running.clone()) {
-            tracing::warn!(%peer, "client of version 1 connected: it has proven nothing, and nothing is encrypted");
-            self.host(parcel, running, None, leftover).await;
-        }
+        self.host(parcel, running, None, leftover).await;
     }
 
-    /// Has the thread of the sessions drive one; `theirs` is `None` for version 1.
-    async fn host(&self, parcel: Parcel, running: Running, theirs: Option<Limits>, leftover: BytesMut) {
+    /// Has the thread of the sessions drive one; `greeting` is `None` for version 1.
+    async fn host(&self, parcel: Parcel, running: Running, greeting: Option<Greeting>, leftover: BytesMut) {
         let (sessions, tokens) = (Arc::clone(&self.sessions), self.tokens.clone());
         let job = move |yard: &Rc<Yard>| {
+            let Some(link) = enter(yard, &running, greeting, &sessions, &tokens) else { return };
             let yard = Rc::clone(yard);
             spawn_local(async move {
-                let name = running.identity.name.clone();
-                let parting = drive(&yard, parcel, &running, theirs, leftover, &tokens).await;
-                sessions.leave(&name, &running.session);
+                let parting = match parcel.unpack() {
+                    Ok(wire) => link.run(wire, leftover).await,
+                    Err(error) => Parting::Broken(error),
+                };
+                let name = &running.identity.name;
+                yard.leave(name, &link);
+                sessions.leave(name, &running.session);
                 tracing::info!(client = name, ?parting, "client disconnected");
             });
         };
@@ -201,35 +201,51 @@ impl Control {
     }
 }
 
-async fn drive(
+/// What our own protocol begins with.
+struct Greeting {
+    /// What the client is ready to hold.
+    theirs: Limits,
+    /// What is said to it first.
+    welcome: BytesMut,
+}
+
+/// Makes a session known, to the thread of the sessions and to the others. Its visitors are served from here on, and only
+/// then is the client told. `None` when a second client of version 1 came at the same moment.
+fn enter(
     yard: &Yard,
-    parcel: Parcel,
     running: &Running,
-    theirs: Option<Limits>,
-    leftover: BytesMut,
+    greeting: Option<Greeting>,
+    sessions: &Sessions,
     tokens: &Tokens,
-) -> Parting {
-    let wire = match parcel.unpack() {
-        Ok(wire) => wire,
-        Err(error) => return Parting::Broken(error),
-    };
+) -> Option<Rc<Link>> {
+    let (identity, peer) = (&running.identity, running.peer);
     let now = Instant::now().into_std();
-    let machine = match theirs {
-        Some(theirs) => Session::new(Side::Server, Limits::OURS, theirs, now).into(),
-        None => Machine::v1(Side::Server, now),
+    let machine = match greeting {
+        Some(Greeting { theirs, welcome }) => {
+            sessions.enter(running.clone());
+            tracing::info!(client = identity.name, %peer, agent = identity.agent, "client connected");
+            let mut session = Session::new(Side::Server, Limits::OURS, theirs, now);
+            session.out().unsplit(welcome);
+            session.into()
+        }
+        None if sessions.enter_if_free(running.clone()) => {
+            tracing::warn!(%peer, "client of version 1 connected: it has proven nothing, and nothing is encrypted");
+            Machine::v1(Side::Server, now)
+        }
+        None => {
+            tracing::warn!(%peer, "a second client of version 1 was turned away");
+            return None;
+        }
     };
     let link = Link::new(machine, Box::new(Visited { pulse: Arc::clone(&running.pulse) }));
-    let name = &running.identity.name;
     if let Some(former) = yard.enter(running.clone(), Rc::clone(&link)) {
         former.cut(GoAwayReason::Replaced);
     }
     // Revoked while the client was let in: whoever cuts the revoked off did not see it yet.
-    if running.identity.token.is_some_and(|token| tokens.get(token).is_none()) {
+    if identity.token.is_some_and(|token| tokens.get(token).is_none()) {
         link.cut(GoAwayReason::Revoked);
     }
-    let parting = link.run(wire, leftover).await;
-    yard.leave(name, &link);
-    parting
+    Some(link)
 }
 
 /// The server's side of a session: it is never asked to dial.
@@ -248,5 +264,52 @@ impl Role for Visited {
 
     fn counted(&self, streams: usize) {
         self.pulse.count(streams);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::tunnel::config::DatabaseSettings;
+    use crate::tunnel::tokens::TokenFile;
+
+    /// A visitor who comes the moment the client was welcomed is served: the thread of the sessions knows it by then, and
+    /// so does whoever asks the API, which lists nobody whose visitors would be turned away.
+    #[tokio::test]
+    async fn nobody_hears_of_a_session_before_its_visitors_are_served() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = DatabaseSettings { path: folder.path().join("mappings.db"), shared: None };
+        let tokens = TokenFile::open(&database).and_then(Tokens::watch).expect("tokens");
+        let (_stop, stopping) = watch::channel(false);
+        let queue = YardQueue::start().expect("a thread");
+        let control = Control { sessions: Arc::default(), queue: queue.clone(), tokens, stopping };
+        let (release, released) = mpsc::channel();
+        assert!(queue.run(move |_| released.recv().expect("released")).await);
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let connecting = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (client, accepted) = tokio::join!(connecting, listener.accept());
+        let ((stream, peer), mut client) = (accepted.expect("accepted"), client.expect("connected"));
+        let (identity, key, since) = (Identity::v1(), SessionKey::of_nobody(), SystemTime::now());
+        let name = identity.name.clone();
+        let running = Running { session: [1; 16], identity, key, peer, since, pulse: Arc::default() };
+        let greeting = Greeting { theirs: Limits::OURS, welcome: BytesMut::from(&b"welcome"[..]) };
+        control.begin(Transport::Plain(stream), running, greeting, BytesMut::new()).await;
+        assert!(control.sessions.list().is_empty(), "not before the thread of the sessions has it");
+        assert_eq!(client.try_read(&mut [0; 7]).expect_err("nothing").kind(), std::io::ErrorKind::WouldBlock);
+
+        release.send(()).expect("waiting");
+        let mut said = [0; 7];
+        client.read_exact(&mut said).await.expect("told");
+        assert_eq!(&said, b"welcome");
+        assert!(control.sessions.of(&name).is_some());
+        let (answer, answered) = oneshot::channel();
+        assert!(queue.run(move |yard| answer.send(yard.link(&name).is_some()).expect("awaited")).await);
+        assert!(answered.await.expect("an answer"));
     }
 }

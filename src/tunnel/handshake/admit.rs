@@ -139,6 +139,8 @@ pub(crate) enum Admitted {
         session_key: SessionKey,
         /// What the client is ready to hold.
         theirs: Limits,
+        /// The last frame of the handshake, which is to be sent once the session is there.
+        welcome: BytesMut,
         /// What came after the handshake.
         leftover: BytesMut,
     },
@@ -393,7 +395,7 @@ async fn begin(mut wire: Wire, hello_frame: &Frame, gate: &Gate) -> Result<Admit
 }
 
 async fn welcome(
-    mut wire: Wire,
+    wire: Wire,
     hello: Hello,
     row: TokenRow,
     transcript: &Transcript,
@@ -411,12 +413,11 @@ async fn welcome(
     }
     let session: SessionId = rand::rng().random();
     let signature = row.verifier.sign(transcript, &session, &identity.name);
-    let mut frame = BytesMut::new();
+    let mut welcome = BytesMut::new();
     let (name, agent) = (Some(identity.name.clone()), Some(AGENT.to_owned()));
-    Welcome { session, signature, limits: gate.limits, name, agent }.encode(&mut frame);
-    wire.send(&frame).await?;
-    let Wire { transport, held } = wire;
-    Ok(Admitted::Session { transport, identity, session, session_key, theirs: hello.limits, leftover: held })
+    Welcome { session, signature, limits: gate.limits, name, agent }.encode(&mut welcome);
+    let Wire { transport, held: leftover } = wire;
+    Ok(Admitted::Session { transport, identity, session, session_key, theirs: hello.limits, welcome, leftover })
 }
 
 fn reject(wire: Wire, denied: Denied, code: RejectCode, text: &str) -> TurnedAway {

@@ -86,12 +86,19 @@ async fn house(encrypted: bool, adjust: impl FnOnce(&mut Gate, &mut Book)) -> Ho
 }
 
 impl House {
-    /// Admits the next connection.
+    /// Admits the next connection, and welcomes it.
     async fn next(&self) -> JoinHandle<Result<Admitted, Denied>> {
         let (stream, peer) = self.listener.accept().await.expect("a connection");
         let permit = self.gate.enter(peer).expect("room");
         let gate = Arc::clone(&self.gate);
-        tokio::spawn(async move { admit(stream, peer, permit, &gate).await })
+        tokio::spawn(async move {
+            let mut admitted = admit(stream, peer, permit, &gate).await;
+            if let Ok(Admitted::Session { transport, welcome, .. }) = &mut admitted {
+                transport.write_all(welcome).await.expect("sent");
+                transport.flush().await.expect("sent");
+            }
+            admitted
+        })
     }
 
     fn link(&self) -> crate::tunnel::tls::ClientLink {
