@@ -11,6 +11,7 @@ use super::proto::frame::{HEADER_BYTES, Header};
 use super::proto::hello::{Challenge, Hello, Join, Proof, Rejected, Welcome};
 use super::proto::legacy::Legacy;
 use super::proto::{Event, Fault, GoAwayReason, Kind, Limits, Open, Proxy, Reason, Received, Session, Side, StreamId};
+use super::wire;
 
 /// Small enough that a fuzzer reaches every one of them.
 const LIMITS: Limits = Limits { frame_bytes_max: 1_024, streams_max: 4, stream_credit: 64, session_credit: 160 };
@@ -19,16 +20,16 @@ const LIMITS: Limits = Limits { frame_bytes_max: 1_024, streams_max: 4, stream_c
 const OUT_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes that decide what happens, from the front.
-struct Script<'a>(&'a [u8]);
+pub(super) struct Script<'a>(pub(super) &'a [u8]);
 
 impl<'a> Script<'a> {
-    fn byte(&mut self) -> u8 {
+    pub(super) fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         *first
     }
 
-    fn take(&mut self, most: usize) -> &'a [u8] {
+    pub(super) fn take(&mut self, most: usize) -> &'a [u8] {
         let (front, rest) = self.0.split_at(most.min(self.0.len()));
         self.0 = rest;
         front
@@ -192,6 +193,11 @@ fn assert_frames(out: &BytesMut) {
     assert!(rest.is_empty(), "a part of a header");
 }
 
+/// Drives the records of TLS after the handshake, both ends of them.
+pub fn records(input: &[u8]) {
+    wire::fuzz(Script(input));
+}
+
 /// Drives a session with a version 1 peer.
 pub fn legacy(input: &[u8]) {
     let mut script = Script(input);
@@ -249,8 +255,13 @@ mod tests {
     #[test]
     fn every_input_of_the_corpora_is_survived() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
-        let targets: [Target; 4] =
-            [("frame", super::frame), ("hello", super::hello), ("session", super::session), ("legacy", super::legacy)];
+        let targets: [Target; 5] = [
+            ("frame", super::frame),
+            ("hello", super::hello),
+            ("session", super::session),
+            ("records", super::records),
+            ("legacy", super::legacy),
+        ];
         for (name, drive) in targets {
             let mut inputs = 0;
             for entry in fs::read_dir(corpora.join(name)).expect("a corpus").flatten() {

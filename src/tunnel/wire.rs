@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 use self::secure::Secure;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::tunnel) use self::secure::fuzz;
 use super::handshake::Transport;
 use super::tls::Protection;
 

@@ -5,6 +5,9 @@
 //! authenticated encryption for each record under those keys, which is *ring*'s, as it is below rustls. rustls would copy
 //! each byte three times on its way in and once on its way out; nothing here copies a byte of a record.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod rehearsal;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -185,7 +188,7 @@ impl Sealer {
     }
 
     /// Changes the keys after so many records.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn wear_out_after(&mut self, records: u64) {
         self.0.suite.records_max = records;
     }
@@ -282,40 +285,13 @@ pub(crate) fn record_length(bytes: &[u8]) -> Result<Option<usize>, BadRecord> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use super::rehearsal::{ends, keys, sealed, sealed_raw};
     use super::*;
 
     fn bytes(hex: &str) -> Vec<u8> {
         let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
-    }
-
-    fn keys(suite: (&'static aead::Algorithm, hkdf::Algorithm), secret: &[u8]) -> Keys {
-        let suite = Suite { aead: suite.0, hash: suite.1, records_max: GCM_RECORDS_MAX };
-        Keys::derive(suite, Prk::new_less_safe(suite.hash, secret), 0).expect("keys")
-    }
-
-    /// Both ends of a direction.
-    pub(crate) fn ends() -> (Sealer, Opener) {
-        let of = || keys((&aead::AES_128_GCM, hkdf::HKDF_SHA256), &[7; 32]);
-        (Sealer(of()), Opener(of()))
-    }
-
-    /// A record.
-    pub(crate) fn sealed(sealer: &mut Sealer, content: u8, data: &[u8]) -> Vec<u8> {
-        let mut room = [&[0; HEADER_BYTES][..], data, &[0; 1 + TAG_BYTES]].concat();
-        let length = sealer.seal(content, data.len(), &mut room).expect("sealed");
-        assert_eq!(length, room.len());
-        room
-    }
-
-    /// A record with whatever inside, which may be against the rules.
-    pub(crate) fn sealed_raw(sealer: &mut Sealer, inner: &[u8]) -> Vec<u8> {
-        let header = header(inner.len() + TAG_BYTES).expect("a length");
-        let mut body = inner.to_vec();
-        let nonce = sealer.0.nonce().expect("a nonce");
-        let tag = sealer.0.key.seal_in_place_separate_tag(nonce, Aad::from(header), &mut body).expect("sealed");
-        [&header[..], &body, tag.as_ref()].concat()
     }
 
     /// RFC 8448, section 3: the client's data and farewell.

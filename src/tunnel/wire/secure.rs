@@ -1,6 +1,8 @@
 //! A TLS connection after its handshake: records are opened where they were received and made where they are sent from,
 //! so that no byte is copied on its way through this process.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +18,8 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::tunnel) use self::fuzzing::drive as fuzz;
 use crate::tunnel::spare::{SPARE_BYTES, give_back, keep_slab, lend, park, take_slab};
 use crate::tunnel::tls::Protection;
 use crate::tunnel::tls::record::{

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{ServerConfig, SupportedCipherSuite};
 
 use super::*;
 use crate::remote::tls::VERSIONS;
-use crate::tunnel::tls::record::tests::{ends, sealed, sealed_raw};
+use crate::tunnel::tls::record::rehearsal::{ends, sealed, sealed_raw};
 use crate::tunnel::tls::{ALPN, ClientLink, Pin, Shaken, Trust, accept, connect};
 use crate::tunnel::tls::{ClientLinkBuilder, record};
 
