@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::{free_block, have};
 
@@ -21,6 +22,8 @@ pub(crate) struct Browser {
     driver: Child,
     port: u16,
     session: String,
+    /// What both leave behind.
+    _folder: TempDir,
 }
 
 impl Browser {
@@ -31,10 +34,11 @@ impl Browser {
             return None;
         }
         let port = free_block(1);
+        let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new("chromedriver");
-        command.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg(format!("--port={port}")).env("TMPDIR", folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         let driver = command.spawn().expect("chromedriver runs");
-        let mut browser = Self { driver, port, session: String::new() };
+        let mut browser = Self { driver, port, session: String::new(), _folder: folder };
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(started.elapsed() < PATIENCE, "chromedriver does not answer");
@@ -51,7 +55,7 @@ impl Browser {
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-        let body = if method == "GET" { String::new() } else { body.to_string() };
+        let body = if body.is_null() { String::new() } else { body.to_string() };
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n",
@@ -189,9 +193,10 @@ fn read_body(stream: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Ends Chromium; the driver alone would leave it running.
-        let _ = self.command("DELETE", "", &Value::Null);
+        // Ends Chromium; the driver alone would leave it running, with a page that asks whoever has its port next.
+        let ended = self.command("DELETE", "", &Value::Null);
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        assert!(thread::panicking() || self.session.is_empty() || ended.is_ok(), "Chromium runs on: {ended:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Machines without room, memory, rights, names or a loopback: what is told of them is put in the place of the real
 //! files in a mount namespace, or is real in a network namespace.
 
-use super::{Diagnosis, broken_by, have_namespaces, script};
+use super::{Diagnosis, NO_ENGINE, broken_by, have_namespaces, script};
 use crate::docker_fake::{VERSION, fake, reply};
 use crate::support::Sandbox;
 
@@ -100,9 +100,9 @@ fn names_and_loopback_that_lead_nowhere_are_told() {
 fn a_user_without_a_home_and_a_misspelt_variable_are_told() {
     let sandbox = Sandbox::new(&[]);
     let mut command = sandbox.command(&["doctor", "--json"]);
-    Diagnosis::of(command.env_remove("HOME")).finds("home", "fail", "no home", "HOME");
+    Diagnosis::of(command.env_remove("HOME").env("DOCKER_HOST", NO_ENGINE)).finds("home", "fail", "no home", "HOME");
     let mut command = sandbox.command(&["doctor", "--json"]);
-    let seen = Diagnosis::of(command.env("PORTWRIGHT_API_LISTENPORT", "1"));
+    let seen = Diagnosis::of(command.env("PORTWRIGHT_API_LISTENPORT", "1").env("DOCKER_HOST", NO_ENGINE));
     seen.finds("variables", "warn", "PORTWRIGHT_API_LISTENPORT", "PORTWRIGHT_API_LISTEN_PORT");
 }
 

@@ -142,7 +142,7 @@ fn stuff(stream: &mut TcpStream) {
 /// Waits until the other side has broken off, without reading what came before.
 #[track_caller]
 fn expect_broken(stream: &TcpStream) {
-    wait_until("a reset behind everything that nobody reads", Duration::from_secs(5), || {
+    wait_until("a reset behind everything that nobody reads", PATIENCE, || {
         stream.take_error().expect("an option").is_some()
     });
 }
