@@ -51,23 +51,21 @@ impl Registry for Control {
     fn may_begin<'a>(
         &'a self,
         identity: &'a Identity,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Rejected>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Option<SessionId>, Rejected>> + Send + 'a>> {
         Box::pin(async {
             let rejected =
                 |code, text: &str| Err(Rejected { code, retry_after_s: RETRY_AFTER_S, text: text.to_owned() });
             if *self.stopping.borrow() {
                 return rejected(RejectCode::ShuttingDown, "the server is stopping");
             }
-            if self.sessions.of(&identity.name).is_none() {
-                return Ok(());
-            }
+            let Some(there) = self.sessions.of(&identity.name) else { return Ok(None) };
             let name = identity.name.clone();
             self.queue.run(move |yard| yard.link(&name).iter().for_each(|link| link.ask())).await;
-            if self.sessions.shows_life(&identity.name).await {
+            if self.sessions.shows_life(&there).await {
                 tracing::warn!(client = identity.name, "a second client of this name was turned away");
                 return rejected(RejectCode::Connected, "a client of this name is connected");
             }
-            Ok(())
+            Ok(Some(there.session))
         })
     }
 }
@@ -92,10 +90,10 @@ async fn receive(stream: TcpStream, peer: SocketAddr, permit: Permit, gate: Arc<
     // Whoever is turned away was counted at the door.
     let Ok(admitted) = admit(stream, peer, permit, &gate).await else { return };
     match admitted {
-        Admitted::Session { transport, identity, session, session_key, theirs, welcome, leftover } => {
+        Admitted::Session { transport, identity, session, session_key, former, theirs, welcome, leftover } => {
             let pulse = Arc::default();
             let running = Running { session, identity, key: session_key, peer, since: SystemTime::now(), pulse };
-            control.begin(transport, running, Greeting { theirs, welcome }, leftover).await;
+            control.begin(transport, running, Greeting { former, theirs, welcome }, leftover).await;
         }
         Admitted::Data { transport, session, stream, leftover } => {
             control.bring(transport, session, stream, leftover).await;
@@ -203,6 +201,8 @@ impl Control {
 
 /// What our own protocol begins with.
 struct Greeting {
+    /// The session whose place it may take.
+    former: Option<SessionId>,
     /// What the client is ready to hold.
     theirs: Limits,
     /// What is said to it first.
@@ -210,7 +210,7 @@ struct Greeting {
 }
 
 /// Makes a session known, to the thread of the sessions and to the others. Its visitors are served from here on, and only
-/// then is the client told. `None` when a second client of version 1 came at the same moment.
+/// then is the client told. `None` when another client of its name was there a moment before.
 fn enter(
     yard: &Yard,
     running: &Running,
@@ -220,22 +220,18 @@ fn enter(
 ) -> Option<Rc<Link>> {
     let (identity, peer) = (&running.identity, running.peer);
     let now = Instant::now().into_std();
-    let machine = match greeting {
-        Some(Greeting { theirs, welcome }) => {
-            sessions.enter(running.clone());
-            tracing::info!(client = identity.name, %peer, agent = identity.agent, "client connected");
-            let mut session = Session::new(Side::Server, Limits::OURS, theirs, now);
-            session.out().unsplit(welcome);
-            session.into()
-        }
-        None if sessions.enter_if_free(running.clone()) => {
-            tracing::warn!(%peer, "client of version 1 connected: it has proven nothing, and nothing is encrypted");
-            Machine::v1(Side::Server, now)
-        }
-        None => {
-            tracing::warn!(%peer, "a second client of version 1 was turned away");
-            return None;
-        }
+    if !sessions.enter(running.clone(), greeting.as_ref().and_then(|greeting| greeting.former)) {
+        tracing::warn!(client = identity.name, %peer, "a second client of this name was turned away");
+        return None;
+    }
+    let machine = if let Some(Greeting { theirs, welcome, .. }) = greeting {
+        tracing::info!(client = identity.name, %peer, agent = identity.agent, "client connected");
+        let mut session = Session::new(Side::Server, Limits::OURS, theirs, now);
+        session.out().unsplit(welcome);
+        session.into()
+    } else {
+        tracing::warn!(%peer, "client of version 1 connected: it has proven nothing, and nothing is encrypted");
+        Machine::v1(Side::Server, now)
     };
     let link = Link::new(machine, Box::new(Visited { pulse: Arc::clone(&running.pulse) }));
     if let Some(former) = yard.enter(running.clone(), Rc::clone(&link)) {
@@ -270,6 +266,7 @@ impl Role for Visited {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use tokio::io::AsyncReadExt;
     use tokio::sync::oneshot;
@@ -278,38 +275,66 @@ mod tests {
     use crate::tunnel::config::DatabaseSettings;
     use crate::tunnel::tokens::TokenFile;
 
+    /// The server's part of this, with a thread for the sessions.
+    fn control(folder: &tempfile::TempDir, stopping: watch::Receiver<bool>) -> Control {
+        let database = DatabaseSettings { path: folder.path().join("mappings.db"), shared: None };
+        let tokens = TokenFile::open(&database).and_then(Tokens::watch).expect("tokens");
+        Control { sessions: Arc::default(), queue: YardQueue::start().expect("a thread"), tokens, stopping }
+    }
+
+    /// Begins a session of the one client that there is, and returns the client's end.
+    async fn begun(control: &Control, session: u8, former: Option<u8>) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let connecting = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (client, accepted) = tokio::join!(connecting, listener.accept());
+        let (stream, peer) = accepted.expect("accepted");
+        let (identity, key, since) = (Identity::v1(), SessionKey::of_nobody(), SystemTime::now());
+        let running = Running { session: [session; 16], identity, key, peer, since, pulse: Arc::default() };
+        let welcome = BytesMut::from(&b"welcome"[..]);
+        let greeting = Greeting { former: former.map(|former| [former; 16]), theirs: Limits::OURS, welcome };
+        control.begin(Transport::Plain(stream), running, greeting, BytesMut::new()).await;
+        client.expect("connected")
+    }
+
+    async fn is_welcomed(client: &mut TcpStream) -> bool {
+        let mut said = [0; 7];
+        client.read_exact(&mut said).await.is_ok_and(|_| &said == b"welcome")
+    }
+
     /// A visitor who comes the moment the client was welcomed is served: the thread of the sessions knows it by then, and
     /// so does whoever asks the API, which lists nobody whose visitors would be turned away.
     #[tokio::test]
     async fn nobody_hears_of_a_session_before_its_visitors_are_served() {
         let folder = tempfile::tempdir().expect("a folder");
-        let database = DatabaseSettings { path: folder.path().join("mappings.db"), shared: None };
-        let tokens = TokenFile::open(&database).and_then(Tokens::watch).expect("tokens");
         let (_stop, stopping) = watch::channel(false);
-        let queue = YardQueue::start().expect("a thread");
-        let control = Control { sessions: Arc::default(), queue: queue.clone(), tokens, stopping };
+        let control = control(&folder, stopping);
         let (release, released) = mpsc::channel();
-        assert!(queue.run(move |_| released.recv().expect("released")).await);
-
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-        let connecting = TcpStream::connect(listener.local_addr().expect("an address"));
-        let (client, accepted) = tokio::join!(connecting, listener.accept());
-        let ((stream, peer), mut client) = (accepted.expect("accepted"), client.expect("connected"));
-        let (identity, key, since) = (Identity::v1(), SessionKey::of_nobody(), SystemTime::now());
-        let name = identity.name.clone();
-        let running = Running { session: [1; 16], identity, key, peer, since, pulse: Arc::default() };
-        let greeting = Greeting { theirs: Limits::OURS, welcome: BytesMut::from(&b"welcome"[..]) };
-        control.begin(Transport::Plain(stream), running, greeting, BytesMut::new()).await;
+        assert!(control.queue.run(move |_| released.recv().expect("released")).await);
+        let mut client = begun(&control, 1, None).await;
         assert!(control.sessions.list().is_empty(), "not before the thread of the sessions has it");
         assert_eq!(client.try_read(&mut [0; 7]).expect_err("nothing").kind(), std::io::ErrorKind::WouldBlock);
 
         release.send(()).expect("waiting");
-        let mut said = [0; 7];
-        client.read_exact(&mut said).await.expect("told");
-        assert_eq!(&said, b"welcome");
+        assert!(is_welcomed(&mut client).await);
+        let name = Identity::v1().name;
         assert!(control.sessions.of(&name).is_some());
         let (answer, answered) = oneshot::channel();
-        assert!(queue.run(move |yard| answer.send(yard.link(&name).is_some()).expect("awaited")).await);
+        assert!(control.queue.run(move |yard| answer.send(yard.link(&name).is_some()).expect("awaited")).await);
         assert!(answered.await.expect("an answer"));
+    }
+
+    /// Both were let in while nobody had the name, or while the same dead one had it.
+    #[tokio::test]
+    async fn of_two_clients_that_come_at_the_same_moment_the_first_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_stop, stopping) = watch::channel(false);
+        let control = control(&folder, stopping);
+        let (mut dead, mut late) = (begun(&control, 1, None).await, begun(&control, 2, None).await);
+        assert!(is_welcomed(&mut dead).await && !is_welcomed(&mut late).await);
+        let (mut first, mut second) = (begun(&control, 3, Some(1)).await, begun(&control, 4, Some(1)).await);
+        assert!(is_welcomed(&mut first).await && !is_welcomed(&mut second).await);
+        assert_eq!(control.sessions.of(&Identity::v1().name).expect("a session").session, [3; 16]);
+        let farewell = tokio::time::timeout(Duration::from_secs(20), dead.read_to_end(&mut Vec::new())).await;
+        farewell.expect("the one whose place was taken is cut off").expect("an end");
     }
 }

@@ -93,15 +93,12 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a session; whoever had the name before is no longer it.
-    pub(crate) fn enter(&self, running: Running) {
-        self.lock().insert(running.identity.name.clone(), running);
-    }
-
-    /// Enters a session unless its name is taken, and tells whether it was free.
-    pub(crate) fn enter_if_free(&self, running: Running) -> bool {
+    /// Enters a session, which may take the place of `former`, and tells whether that was to be had: another one of the
+    /// same name keeps its place.
+    #[must_use]
+    pub(crate) fn enter(&self, running: Running, former: Option<SessionId>) -> bool {
         let mut sessions = self.lock();
-        let free = !sessions.contains_key(&running.identity.name);
+        let free = sessions.get(&running.identity.name).is_none_or(|there| Some(there.session) == former);
         if free {
             sessions.insert(running.identity.name.clone(), running);
         }
@@ -141,16 +138,15 @@ impl Sessions {
         sessions.get(name).filter(|running| running.may_serve(port)).cloned()
     }
 
-    /// Waits until the session of `name`, which was just asked for a sign of life, gives one: `true`. `false` when
-    /// there is none, or it stays silent.
-    pub(crate) async fn shows_life(&self, name: &str) -> bool {
-        let Some(running) = self.of(name) else { return false };
+    /// Waits until a session, which was just asked for a sign of life, gives one: `true`. `false` when it stays silent,
+    /// or has ended.
+    pub(crate) async fn shows_life(&self, running: &Running) -> bool {
         let before = running.pulse.heard.load(Relaxed);
         let give_up = Instant::now() + SILENCE;
         while Instant::now() < give_up {
             sleep(LOOK).await;
             if running.pulse.heard.load(Relaxed) != before {
-                return self.of(name).is_some_and(|current| current.session == running.session);
+                return self.of(&running.identity.name).is_some_and(|current| current.session == running.session);
             }
         }
         false

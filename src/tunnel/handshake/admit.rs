@@ -82,11 +82,11 @@ pub(crate) trait Registry: Send + Sync {
     /// Finds the key of a running session.
     fn session_key(&self, session: &SessionId) -> Option<SessionKey>;
     /// Tells whether a client that has proven itself may begin a session now; where one of that name runs, only after
-    /// that was asked whether it is still there.
+    /// that was asked whether it is still there. Returns the session whose place it may take: one that did not answer.
     fn may_begin<'a>(
         &'a self,
         identity: &'a Identity,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Rejected>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<Option<SessionId>, Rejected>> + Send + 'a>>;
 }
 
 /// The door of a server.
@@ -137,6 +137,8 @@ pub(crate) enum Admitted {
         session: SessionId,
         /// The key of its data connections.
         session_key: SessionKey,
+        /// The session whose place it may take.
+        former: Option<SessionId>,
         /// What the client is ready to hold.
         theirs: Limits,
         /// The last frame of the handshake, which is to be sent once the session is there.
@@ -408,16 +410,18 @@ async fn welcome(
     }
     let name = resolved_name(&row.name, hello.name.as_deref());
     let identity = Identity { token: Some(row.id), name, ports: row.ports, agent: hello.agent };
-    if let Err(rejected) = gate.registry.may_begin(&identity).await {
-        return Err(turn_away(wire, Denied::Rejected(rejected.code), &rejected));
-    }
+    let former = match gate.registry.may_begin(&identity).await {
+        Ok(former) => former,
+        Err(rejected) => return Err(turn_away(wire, Denied::Rejected(rejected.code), &rejected)),
+    };
     let session: SessionId = rand::rng().random();
     let signature = row.verifier.sign(transcript, &session, &identity.name);
     let mut welcome = BytesMut::new();
     let (name, agent) = (Some(identity.name.clone()), Some(AGENT.to_owned()));
     Welcome { session, signature, limits: gate.limits, name, agent }.encode(&mut welcome);
     let Wire { transport, held: leftover } = wire;
-    Ok(Admitted::Session { transport, identity, session, session_key, theirs: hello.limits, welcome, leftover })
+    let theirs = hello.limits;
+    Ok(Admitted::Session { transport, identity, session, session_key, former, theirs, welcome, leftover })
 }
 
 fn reject(wire: Wire, denied: Denied, code: RejectCode, text: &str) -> TurnedAway {

@@ -46,10 +46,10 @@ impl Registry for Book {
     fn may_begin<'a>(
         &'a self,
         identity: &'a Identity,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Rejected>> + Send + 'a>> {
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Option<SessionId>, Rejected>> + Send + 'a>> {
         let taken = self.taken.as_ref() == Some(&identity.name);
         let rejected = Rejected { code: RejectCode::Connected, retry_after_s: 2, text: String::new() };
-        Box::pin(std::future::ready(if taken { Err(rejected) } else { Ok(()) }))
+        Box::pin(std::future::ready(if taken { Err(rejected) } else { Ok(None) }))
     }
 }
 
