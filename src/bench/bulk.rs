@@ -49,12 +49,12 @@ async fn upload(lane: Lane, mut stream: TcpStream) -> Result<(), Failure> {
     }
 }
 
-/// Reads to the end and compares; what came until the end of the measurement is counted.
+/// Reads to the end and compares; what came until the end of the measurement is counted, or what came first after it.
 async fn download(lane: Lane, mut stream: TcpStream, source: Mode) -> Result<(), Failure> {
     let course = &lane.course;
     tokio::io::AsyncWriteExt::write_all(&mut stream, &source.preamble()).await?;
     let mut verifier = Verifier::default();
-    let mut counted = 0;
+    let (mut counted, mut elapsed) = (0, course.step.duration);
     loop {
         let seen = course
             .desk
@@ -62,6 +62,8 @@ async fn download(lane: Lane, mut stream: TcpStream, source: Mode) -> Result<(),
         let (count, verdict) = seen.await?;
         if course.goes_on() {
             counted = verifier.right;
+        } else if counted == 0 {
+            (counted, elapsed) = (verifier.right, course.start.elapsed());
         }
         match (count, verdict) {
             (_, Verdict::Wrong) => return Err(Failure::Damaged),
@@ -73,6 +75,6 @@ async fn download(lane: Lane, mut stream: TcpStream, source: Mode) -> Result<(),
     let mut tally = course.tally.borrow_mut();
     tally.bytes += counted;
     tally.operations += 1;
-    tally.elapsed = tally.elapsed.max(course.step.duration);
+    tally.elapsed = tally.elapsed.max(elapsed);
     Ok(())
 }

@@ -26,8 +26,11 @@ const ASK_PACE: Duration = Duration::from_micros(50);
 /// Measures new connections: connect, one byte there and back, close.
 pub(super) fn connect(address: SocketAddr, step: Step) -> Tally {
     without_connections(address, step, move |lane| async move {
-        while lane.course.goes_on() {
+        loop {
             one(&lane.course).await;
+            if !lane.course.goes_on() {
+                break;
+            }
         }
         lane.course.work_done();
         Ok(())

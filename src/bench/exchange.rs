@@ -39,10 +39,13 @@ pub(super) fn ping_pong(address: SocketAddr, step: Step) -> Tally {
             let course = &lane.course;
             let mut place = lane.index * STRIDE;
             let mut before = Instant::now();
-            while before < course.end {
+            loop {
                 exchange(course, &mut stream, place).await?;
                 let now = Instant::now();
                 course.tally.borrow_mut().count(step.size as u64, now - before);
+                if now >= course.end {
+                    break;
+                }
                 before = now;
                 place = (place + STRIDE) % PERIOD;
             }
@@ -67,14 +70,17 @@ pub(super) fn paced(address: SocketAddr, step: Step) -> Tally {
             let course = &lane.course;
             let mut place = lane.index * STRIDE;
             let mut due = course.start + interval.mul_f64(as_float(lane.index as u64) / f64::from(lanes));
-            while due < course.end {
+            loop {
                 let is_late = Instant::now() >= due;
                 sleep_until(due).await;
                 let from = if is_late { due } else { Instant::now() };
                 exchange(course, &mut stream, place).await?;
                 course.tally.borrow_mut().count(step.size as u64, from.elapsed());
-                place = (place + STRIDE) % PERIOD;
                 due += interval;
+                if due >= course.end {
+                    break;
+                }
+                place = (place + STRIDE) % PERIOD;
             }
             course.work_done();
             Ok(())

@@ -55,8 +55,8 @@ impl Desk {
     }
 }
 
-/// Sends the pattern in pieces of `piece` bytes while `go_on` says so, then the rest of the period and the end record.
-/// Returns how many bytes of the pattern were sent.
+/// Sends the pattern in pieces of `piece` bytes, one at least and more while `go_on` says so, then the rest of the period
+/// and the end record. Returns how many bytes of the pattern were sent.
 pub(super) async fn send_pattern(
     stream: &mut TcpStream,
     pattern: &Pattern,
@@ -66,7 +66,7 @@ pub(super) async fn send_pattern(
     let mut place = 0;
     let mut total = 0u64;
     loop {
-        let length = if go_on() { piece } else { (PERIOD - place) % PERIOD };
+        let length = if total == 0 || go_on() { piece } else { (PERIOD - place) % PERIOD };
         if length == 0 {
             break;
         }

@@ -34,7 +34,7 @@ pub(super) fn reliability(address: SocketAddr, step: Step) -> Tally {
         let course = &lane.course;
         let mut seed = lane.index as u64;
         let most = BATCHES_BYTES_MAX / step.connections.max(1);
-        while course.goes_on() {
+        loop {
             let batch = Batch::random(&mut seed, most);
             let done = batch.there_and_back(course).await;
             match done {
@@ -47,6 +47,9 @@ pub(super) fn reliability(address: SocketAddr, step: Step) -> Tally {
                     course.tally.borrow_mut().fail(failure);
                     sleep(FAILURE_PAUSE).await;
                 }
+            }
+            if !course.goes_on() {
+                break;
             }
         }
         course.work_done();

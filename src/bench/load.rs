@@ -120,7 +120,8 @@ impl Course {
         tally.elapsed = tally.elapsed.max(self.start.elapsed());
     }
 
-    /// Tells whether the measurement still goes on.
+    /// Tells whether the measurement still goes on. A connection's work is done once at least: a machine that stood still
+    /// for as long as the measurement took would have measured nothing, and found no fault.
     pub(super) fn goes_on(&self) -> bool {
         Instant::now() < self.end
     }

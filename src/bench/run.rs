@@ -143,3 +143,40 @@ fn measure(address: SocketAddr, step: Step) -> Tally {
         Test::PingPong | Test::Sizes | Test::Concurrency => exchange::ping_pong(address, step),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::super::plan::TESTS;
+    use super::super::serve::serve;
+    use super::*;
+
+    /// A thread that the system wakes only after the end has done its work all the same.
+    #[test]
+    fn every_test_measures_something_however_short_it_is() {
+        let (told, address) = mpsc::channel();
+        let (enough, had_enough) = oneshot::channel::<()>();
+        let serving = thread::spawn(move || {
+            let ready = move |address| {
+                told.send(address).expect("awaited");
+                Ok(())
+            };
+            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+            serve(listen, ready, || Ok(async { drop(had_enough.await) }))
+        });
+        let address = address.recv().expect("an address");
+        for test in TESTS {
+            let step = Step { test, connections: 3, size: 1000, duration: Duration::ZERO, kind: Kind::Bench };
+            let tally = measure(address, step);
+            assert!(tally.operations >= 3 && tally.bytes >= 3 && tally.failures.is_empty(), "{test:?}: {tally:?}");
+            assert!(!tally.elapsed.is_zero() || test == Test::Idle, "{test:?}: {tally:?}");
+        }
+        enough.send(()).expect("serving");
+        serving.join().expect("no panic").expect("served");
+    }
+}
