@@ -161,7 +161,7 @@ fn a_changed_byte_in_either_direction_is_found_by_every_test_that_carries_it() {
         let through = proxy(target.address, up, down);
         let test = if direction == "up" { "upload" } else { "download" };
         for test in [test, "reliability", "ping-pong"] {
-            let answer = bench(through, &["--test", test, "--size", "64K", "--json"]).expect_code(6);
+            let answer = bench(through, &["--test", test, "--size", "128K", "--json"]).expect_code(6);
             let found = &answer.json()["tests"][0];
             assert!(found["errors"].as_u64() > Some(0), "{test} {direction}: {found}");
             assert!(answer.stderr.contains("changed or lost"), "{test} {direction}: {}", answer.stderr);
@@ -173,8 +173,8 @@ fn a_changed_byte_in_either_direction_is_found_by_every_test_that_carries_it() {
 fn a_cut_connection_is_an_error_and_no_silent_loss() {
     let target = Target::start();
     let through = proxy(target.address, Harm::None, Harm::Cut(70_000));
-    // Messages of a size that reaches the cut also where the machine has time for two.
-    for (test, more) in [("download", &[][..]), ("reliability", &[]), ("ping-pong", &["--size", "64K"])] {
+    // Messages of a size that reaches the cut also where the machine has time for one.
+    for (test, more) in [("download", &[][..]), ("reliability", &[]), ("ping-pong", &["--size", "128K"])] {
         let answer = bench(through, &[&["--test", test, "--json"], more].concat()).expect_code(6);
         assert!(answer.json()["tests"][0]["errors"].as_u64() > Some(0), "{test}: {}", answer.stdout);
     }
